@@ -1,0 +1,80 @@
+package attr
+
+import (
+	"reflect"
+	"unsafe"
+)
+
+// Codec is the compiled form of struct type T: [Append] and [Unmarshal]
+// without looking the type up at each call. It is small and meant to be copied.
+// The zero Codec is not usable; [CodecOf] makes one.
+type Codec[T any] struct{ p *plan }
+
+// CodecOf compiles T, once for all calls. The error names the type and the
+// field whose tag cannot be followed and wraps [ErrTag].
+func CodecOf[T any]() (Codec[T], error) {
+	p, err := planFor(reflect.TypeFor[T]())
+	return Codec[T]{p}, err
+}
+
+// Append encodes v as [Append] does.
+func (c Codec[T]) Append(b []byte, v *T) ([]byte, error) {
+	if v == nil {
+		return b, noStruct("Append", v)
+	}
+	return c.p.marshal(b, hide(v))
+}
+
+// Unmarshal decodes b into v as [Unmarshal] does.
+func (c Codec[T]) Unmarshal(b []byte, v *T) error {
+	if v == nil {
+		return noStruct("Unmarshal", v)
+	}
+	return c.p.unmarshal(b, unsafe.Pointer(v))
+}
+
+// hide keeps v, which is only read, from being moved to the heap for the sake
+// of what the compiler cannot see through reflection. Nothing keeps the pointer
+// beyond the call: a type's own method, which could, works on a copy.
+func hide[T any](v *T) unsafe.Pointer {
+	p := uintptr(unsafe.Pointer(v))
+	return *(*unsafe.Pointer)(unsafe.Pointer(&p))
+}
+
+// HeaderLen is the size in bytes of the field tagged `nl:"header"`, which holds
+// what stands before the attributes (a generic netlink family's own header);
+// 0 if T has none.
+func (c Codec[T]) HeaderLen() int {
+	if c.p.header == nil {
+		return 0
+	}
+	return int(c.p.header.size)
+}
+
+// AppendHeader appends the header field of v to b, as its fixed layout says.
+func (c Codec[T]) AppendHeader(b []byte, v *T) []byte {
+	if l := c.p.header; l != nil {
+		b = append(b, make([]byte, l.size)...)
+		l.store(b[len(b)-int(l.size):], unsafe.Add(unsafe.Pointer(v), c.p.headerOff))
+	}
+	return b
+}
+
+// UnmarshalHeader decodes b into the header field of v; where b is shorter
+// than the field that is an error.
+func (c Codec[T]) UnmarshalHeader(b []byte, v *T) error {
+	l := c.p.header
+	if l == nil {
+		return nil
+	}
+	if len(b) < int(l.size) {
+		return &Error{Type: c.p.typ.String(), Name: "header", Err: wantBytes(int(l.size), len(b))}
+	}
+	l.load(unsafe.Add(unsafe.Pointer(v), c.p.headerOff), b)
+	return nil
+}
+
+// Empty reports whether T asks for nothing: it has neither attributes nor a header.
+func (c Codec[T]) Empty() bool {
+	return len(c.p.fields) == 0 && c.p.header == nil && c.p.unknown < 0 && c.p.given < 0
+}

@@ -1,0 +1,392 @@
+package gnl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/gnlgo/gnl/netlink"
+)
+
+// Batch is many commands in few system calls. Commands are added with
+// [Command.AddTo]; Do carries them out in order. One that fails does not stop
+// the others: each has an outcome of its own, by position.
+//
+// The zero Batch is empty and ready. It is for one goroutine at a time.
+type Batch struct {
+	requests []byte
+	members  []member
+}
+
+// member is one command of a batch.
+type member struct {
+	what       *operation
+	start, end int // of the message in Batch.requests
+	headerSize int // of the family's header in that message
+	single     bool
+	noReply    bool
+
+	reply  any // a *Reply
+	decode func(b []byte, headerSize int, reply any) error
+
+	sequence uint32
+	family   familyID
+	replied  bool
+	again    bool // to be repeated, if the family has another id by now
+	repeated bool
+	state    memberState
+	err      error
+}
+
+type memberState uint8
+
+const (
+	waiting memberState = iota // to be sent
+	sent
+	finished
+)
+
+// AddTo adds the command to a batch and returns its position. The request is
+// encoded at once; reply receives the answer when the batch is done, and may be
+// nil only if Reply asks for nothing.
+func (c *Command[Request, Reply]) AddTo(b *Batch, request *Request, reply *Reply) int {
+	m := member{single: c.Single, start: len(b.requests)}
+	p, err := c.compile()
+	if err != nil {
+		m.what = &operation{family: c.Family, name: c.Name, command: c.ID}
+		return b.add(m, err)
+	}
+	m.what, m.noReply, m.reply, m.decode = &p.what, p.noReply, reply, p.loadAny
+	m.headerSize = align(p.request.HeaderLen())
+	if reply == nil && !p.noReply {
+		return b.add(m, m.what.failed(false, errors.New("no memory for the reply: AddTo was given nil")))
+	}
+	b.requests = m.what.appendHeader(b.requests, 0, 0)
+	b.requests, err = p.appendTo(b.requests, request)
+	if err != nil {
+		b.requests = b.requests[:m.start]
+		return b.add(m, m.what.failed(false, err))
+	}
+	b.requests = netlink.EndMessage(b.requests, m.start)
+	return b.add(m, nil)
+}
+
+// add appends a member, which with an error is finished.
+func (b *Batch) add(m member, err error) int {
+	m.end = len(b.requests)
+	if err != nil {
+		m.err, m.state = err, finished
+	}
+	b.members = append(b.members, m)
+	return len(b.members) - 1
+}
+
+// Len is how many commands have been added.
+func (b *Batch) Len() int { return len(b.members) }
+
+// Reset empties the batch, keeping its memory.
+func (b *Batch) Reset() {
+	clear(b.members)
+	b.requests, b.members = b.requests[:0], b.members[:0]
+}
+
+// Err is the outcome of the command at position i once Do has returned: nil
+// if it was carried out. [ErrUnknownOutcome] says that nobody knows.
+func (b *Batch) Err(i int) error { return b.members[i].err }
+
+// BatchError says that some commands of a batch failed. Batch.Err tells which.
+type BatchError struct {
+	Failed, Of int
+	First      int   // position of the first that failed
+	Err        error // its error
+}
+
+// Error gives for example "3 of 64 commands failed; the first, at position 5: gnl: …".
+func (e *BatchError) Error() string {
+	return fmt.Sprintf("gnl: %d of %d commands failed; the first, at position %d: %v", e.Failed, e.Of, e.First, e.Err)
+}
+
+// Unwrap returns the first failure.
+func (e *BatchError) Unwrap() error { return e.Err }
+
+// What one send may hold. The kernel queues an answer for each member, or at
+// least an error, before the send returns, and what the receive buffer does not
+// hold is lost.
+const (
+	// perAnswer is what one answer is reckoned to take of the receive buffer:
+	// the kernel counts whole allocations, and answers are a page at most but
+	// for few, most often below 1 KiB.
+	perAnswer = 2304
+	// maxSend keeps a send well below the default send buffer (212,992 bytes).
+	maxSend = 128 << 10
+)
+
+// Do carries out the commands that have not been yet, in as few sends as the socket's buffers allow.
+// The error is a [*BatchError] if any of them failed.
+func (b *Batch) Do(ctx context.Context, on Caller) error {
+	for from := 0; from < len(b.members); {
+		from = b.window(ctx, on, from)
+	}
+	return b.outcome()
+}
+
+func (b *Batch) outcome() error {
+	var e *BatchError
+	for i := range b.members {
+		if err := b.members[i].err; err != nil {
+			if e == nil {
+				e = &BatchError{Of: len(b.members), First: i, Err: err}
+			}
+			e.Failed++
+		}
+	}
+	if e == nil {
+		return nil
+	}
+	return e
+}
+
+// window carries out the members from position from on that fit one send, and
+// returns the position of the next one.
+func (b *Batch) window(ctx context.Context, on Caller, from int) int {
+	s, err := on.socket(ctx)
+	if err != nil {
+		return b.failFrom(from, len(b.members), err)
+	}
+	fit := true
+	defer func() { on.release(s, fit) }()
+
+	most := s.window
+	if most == 0 {
+		size, err := s.conn.ReceiveBuffer()
+		if err != nil {
+			fit = false
+			return b.failFrom(from, len(b.members), err)
+		}
+		most = max(1, size/perAnswer)
+		s.window = most
+	}
+	to := from
+	for n := 0; to < len(b.members) && to-from < most && (n == 0 || n+b.members[to].size() <= maxSend); to++ {
+		n += b.members[to].size()
+	}
+	if fit = b.exchange(ctx, on, s, b.members[from:to]); fit {
+		fit = b.repeat(ctx, on, s, b.members[from:to])
+	}
+	return to
+}
+
+// repeat carries out again what went to a family that has another id by now.
+func (b *Batch) repeat(ctx context.Context, on Caller, s *socket, members []member) (fit bool) {
+	unmoved := "" // the family asked for last: one question serves all its members
+	for i := range members {
+		m := &members[i]
+		if !m.again || m.what.family == unmoved {
+			continue
+		}
+		m.again = false
+		if family, err := on.client().resolve(ctx, s, m.what.family, m.what.module); err != nil || family == m.family {
+			if _, moved := on.client().moved(ctx, s, m.what, m.family); !moved {
+				unmoved = m.what.family
+				continue
+			}
+		}
+		m.state, m.err = waiting, nil
+		if !b.exchange(ctx, on, s, members[i:i+1]) {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *member) size() int { return m.end - m.start }
+
+// failFrom gives the members in [from, to) that are not finished an error.
+func (b *Batch) failFrom(from, to int, err error) int {
+	for i := from; i < to; i++ {
+		b.members[i].fail(err)
+	}
+	return to
+}
+
+func (m *member) fail(err error) {
+	if m.state != finished {
+		m.state, m.err = finished, m.what.failed(false, err)
+	}
+}
+
+// exchange sends the members and receives their answers. It reports whether
+// the socket is fit for more.
+func (b *Batch) exchange(ctx context.Context, on Caller, s *socket, members []member) (fit bool) {
+	last := b.build(ctx, on, s, members)
+	if last < 0 {
+		return true
+	}
+	sequence, err := s.conn.Send(s.request)
+	if err != nil {
+		for i := range members {
+			members[i].fail(err)
+		}
+		return false
+	}
+	first := sequence
+	for i := range members {
+		if m := &members[i]; m.state == sent {
+			m.sequence = sequence
+			sequence++
+		}
+	}
+	return b.receive(ctx, on, s, members[:last+1], first)
+}
+
+// build puts the members' messages into the socket's request, with family ids
+// and flags, and returns the position of the last one that is sent, or -1.
+//
+// A member without a reply asks for no ack: the kernel reports its failure
+// unasked, and since it carries out the members in order, the end of a later one
+// says that it has been carried out. So only the last must ask.
+func (b *Batch) build(ctx context.Context, on Caller, s *socket, members []member) (last int) {
+	s.request, last = s.request[:0], -1
+	at := 0
+	for i := range members {
+		m := &members[i]
+		if m.state == finished {
+			continue
+		}
+		family, err := on.client().resolve(ctx, s, m.what.family, m.what.module)
+		if err == nil && family.headerSize != m.headerSize {
+			err = m.what.failed(false, headerMismatch("the request", m.headerSize, family.headerSize))
+		}
+		if err != nil {
+			m.state, m.err = finished, err
+			continue
+		}
+		m.state, m.family, last, at = sent, family, i, len(s.request)
+		s.request = append(s.request, b.requests[m.start:m.end]...)
+		setType(s.request[at:], family.id)
+		flags := netlink.FlagRequest
+		if !m.single && !m.noReply {
+			flags |= netlink.FlagAck
+		}
+		setFlags(s.request[at:], flags)
+	}
+	if last >= 0 && members[last].noReply && !members[last].single {
+		setFlags(s.request[at:], netlink.FlagRequest|netlink.FlagAck)
+	}
+	return last
+}
+
+// receive reads answers until the last member has come to its end.
+func (b *Batch) receive(ctx context.Context, on Caller, s *socket, members []member, first uint32) (fit bool) {
+	last := &members[len(members)-1]
+	var lost error
+	for last.state != finished {
+		n, err := s.conn.Receive(ctx)
+		if err != nil {
+			if lost == nil && errors.Is(err, ErrOverrun) {
+				// What the kernel did queue is there: take it, and do not wait.
+				lost = err
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithCancel(context.WithoutCancel(ctx))
+				cancel()
+				continue
+			}
+			if lost == nil {
+				lost = err
+			}
+			for i := range members {
+				members[i].fail(fmt.Errorf("%w: %w", ErrUnknownOutcome, lost))
+			}
+			return false
+		}
+		m := find(members, n, first, s.conn.PortID())
+		if m == nil {
+			if s.event != nil {
+				s.event(n)
+			}
+			continue
+		}
+		b.answer(on, m, n)
+	}
+	// Whatever was not reported by now has been carried out, unless answers were lost.
+	for i := range members {
+		m := &members[i]
+		switch {
+		case m.state == finished:
+		case lost != nil:
+			m.fail(fmt.Errorf("%w: %w", ErrUnknownOutcome, lost))
+		case m.noReply:
+			m.state = finished
+		default:
+			m.fail(ErrNoReply)
+		}
+	}
+	return lost == nil
+}
+
+// find returns the member that n answers, or nil.
+func find(members []member, n netlink.Message, first, port uint32) *member {
+	i := int(n.Sequence - first)
+	if n.PortID != port || i < 0 {
+		return nil
+	}
+	// Members that were not sent have no number, so n's stands at i or behind.
+	for ; i < len(members); i++ {
+		if m := &members[i]; m.state != waiting && m.sequence == n.Sequence {
+			return m
+		}
+	}
+	return nil
+}
+
+// answer takes one message that answers m.
+func (b *Batch) answer(on Caller, m *member, n netlink.Message) {
+	if m.state == finished {
+		return
+	}
+	if n.Type != netlink.TypeError && n.Type != netlink.TypeDone {
+		if err := m.load(n); err != nil && m.err == nil {
+			m.err = m.what.failed(false, err)
+		}
+		m.replied = true
+		if m.single {
+			m.state = finished
+		}
+		return
+	}
+	m.state = finished
+	request := b.requests[m.start:m.end]
+	switch err := n.Result().(type) {
+	case nil:
+		if !m.replied && !m.noReply {
+			m.err = m.what.failed(false, ErrNoReply)
+		}
+	case *netlink.Error:
+		if err.Errno == 0 {
+			on.client().warn(m.what, false, err, request, m.headerSize)
+			break
+		}
+		m.again = isUnknownFamily(err) && !m.repeated
+		m.repeated = m.again
+		m.err = m.what.refused(false, err, request, m.headerSize)
+	default:
+		m.err = m.what.failed(false, err)
+	}
+}
+
+func (m *member) load(n netlink.Message) error {
+	switch {
+	case m.noReply:
+		return nil
+	case m.replied:
+		return ErrMoreReplies
+	case len(n.Data) < genlHeaderLen+m.family.headerSize:
+		return errShortMessage
+	}
+	return m.decode(n.Data[genlHeaderLen:], m.family.headerSize, m.reply)
+}
+
+// loadAny is load for a reply whose type the caller does not know.
+func (p *compiled[Request, Reply]) loadAny(b []byte, headerSize int, reply any) error {
+	return p.load(b, headerSize, reply.(*Reply))
+}

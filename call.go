@@ -1,0 +1,131 @@
+package gnl
+
+import (
+	"context"
+	"errors"
+	"io"
+	"reflect"
+
+	"github.com/gnlgo/gnl/netlink"
+)
+
+// genlHeaderLen is the size of struct genlmsghdr: command u8, version u8,
+// reserved u16.
+const genlHeaderLen = 4
+
+// payloadAt is where the family's own header begins in a message.
+const payloadAt = netlink.HeaderLen + genlHeaderLen
+
+// call is one request under way on a socket of its own.
+type call struct {
+	on     Caller
+	socket *socket
+	x      netlink.Exchange
+	what   operation
+	family familyID
+	dump   bool
+	single bool
+	again  bool // it has been repeated already, with a family id resolved anew
+}
+
+// operation says which command of which family is meant.
+type operation struct {
+	family, name, module string
+	command, version     uint8
+	request              reflect.Type // whose fields name the attributes; nil is unknown
+}
+
+// begin takes a socket and builds the request up to the point where the
+// family's own header begins. What fails later ends the call with end.
+func (c *call) begin(ctx context.Context) (err error) {
+	if c.socket, err = c.on.socket(ctx); err != nil {
+		return c.what.failed(c.dump, err)
+	}
+	if c.family, err = c.on.client().resolve(ctx, c.socket, c.what.family, c.what.module); err != nil {
+		c.on.release(c.socket, true)
+		c.socket = nil
+		return err
+	}
+	c.socket.request = c.what.appendHeader(c.socket.request[:0], c.family.id, c.flags())
+	return nil
+}
+
+func (c *call) flags() netlink.Flags {
+	switch {
+	case c.dump:
+		return netlink.FlagRequest | netlink.FlagAck | netlink.FlagDump
+	case c.single:
+		return netlink.FlagRequest
+	}
+	return netlink.FlagRequest | netlink.FlagAck
+}
+
+// appendHeader begins a message: netlink header and generic netlink header.
+func (o *operation) appendHeader(b []byte, family uint16, flags netlink.Flags) []byte {
+	return append(netlink.BeginMessage(b, family, flags), o.command, o.version, 0, 0)
+}
+
+// send sends the request that has been built.
+func (c *call) send() (err error) {
+	c.socket.request = netlink.EndMessage(c.socket.request, 0)
+	c.x, err = c.socket.conn.Begin(c.socket.request, c.single)
+	c.x.Event = c.socket.event
+	if err != nil {
+		return c.what.failed(c.dump, err)
+	}
+	return nil
+}
+
+// next returns the next answer; io.EOF at the end. A request that went to a
+// family that has another id by now is repeated, once.
+func (c *call) next(ctx context.Context) (netlink.Message, error) {
+	m, err := c.x.Next(ctx)
+	if err == nil {
+		if len(m.Data) < genlHeaderLen+c.family.headerSize {
+			return m, c.what.failed(c.dump, errShortMessage)
+		}
+		return m, nil
+	}
+	if err == io.EOF {
+		if c.x.Warning != nil {
+			c.on.client().warn(&c.what, c.dump, c.x.Warning, c.socket.request, c.family.headerSize)
+			c.x.Warning = nil
+		}
+		return m, err
+	}
+	if isUnknownFamily(err) && !c.again {
+		c.again = true
+		if now, moved := c.on.client().moved(ctx, c.socket, &c.what, c.family); moved {
+			c.family = now
+			setType(c.socket.request, now.id)
+			if err := c.send(); err != nil {
+				return m, err
+			}
+			return c.next(ctx)
+		}
+	}
+	return m, c.what.refused(c.dump, err, c.socket.request, c.family.headerSize)
+}
+
+// end gives the socket back.
+func (c *call) end() {
+	if c.socket != nil {
+		c.on.release(c.socket, c.x.Done())
+		c.socket = nil
+	}
+}
+
+// outcome is what a call that has come to io.EOF ends with.
+func (c *call) outcome() error {
+	if c.x.Interrupted {
+		return c.what.failed(c.dump, netlink.ErrInterrupted)
+	}
+	return nil
+}
+
+// isUnknownFamily reports whether the kernel may mean that there is no family
+// of the id used: ENOENT, without a word.
+func isUnknownFamily(err error) bool {
+	var e *netlink.Error
+	return errors.As(err, &e) && e.Message == "" && e.Offset == 0 && isNotExist(e)
+}
