@@ -117,6 +117,8 @@ const (
 	// the kernel counts whole allocations, and answers are a page at most but
 	// for few, most often below 1 KiB.
 	perAnswer = 2304
+	// answersAtOnce is how many answers one system call may take.
+	answersAtOnce = 16
 	// maxSend keeps a send well below the default send buffer (212,992 bytes).
 	maxSend = 128 << 10
 )
@@ -279,6 +281,8 @@ func (b *Batch) build(ctx context.Context, on Caller, s *socket, members []membe
 // receive reads answers until the last member has come to its end.
 func (b *Batch) receive(ctx context.Context, on Caller, s *socket, members []member, first uint32) (fit bool) {
 	last := &members[len(members)-1]
+	s.conn.SetDatagrams(min(len(members), answersAtOnce))
+	defer s.conn.SetDatagrams(1)
 	var lost error
 	for last.state != finished {
 		n, err := s.conn.Receive(ctx)
@@ -325,7 +329,7 @@ func (b *Batch) receive(ctx context.Context, on Caller, s *socket, members []mem
 }
 
 // find returns the member that n answers, or nil.
-func find(members []member, n netlink.Message, first, port uint32) *member {
+func find(members []member, n *netlink.Message, first, port uint32) *member {
 	i := int(n.Sequence - first)
 	if n.PortID != port || i < 0 {
 		return nil
@@ -340,7 +344,7 @@ func find(members []member, n netlink.Message, first, port uint32) *member {
 }
 
 // answer takes one message that answers m.
-func (b *Batch) answer(on Caller, m *member, n netlink.Message) {
+func (b *Batch) answer(on Caller, m *member, n *netlink.Message) {
 	if m.state == finished {
 		return
 	}
@@ -374,7 +378,7 @@ func (b *Batch) answer(on Caller, m *member, n netlink.Message) {
 	}
 }
 
-func (m *member) load(n netlink.Message) error {
+func (m *member) load(n *netlink.Message) error {
 	switch {
 	case m.noReply:
 		return nil
@@ -384,9 +388,4 @@ func (m *member) load(n netlink.Message) error {
 		return errShortMessage
 	}
 	return m.decode(n.Data[genlHeaderLen:], m.family.headerSize, m.reply)
-}
-
-// loadAny is load for a reply whose type the caller does not know.
-func (p *compiled[Request, Reply]) loadAny(b []byte, headerSize int, reply any) error {
-	return p.load(b, headerSize, reply.(*Reply))
 }

@@ -78,7 +78,7 @@ func (c *call) send() (err error) {
 
 // next returns the next answer; io.EOF at the end. A request that went to a
 // family that has another id by now is repeated, once.
-func (c *call) next(ctx context.Context) (netlink.Message, error) {
+func (c *call) next(ctx context.Context) (*netlink.Message, error) {
 	m, err := c.x.Next(ctx)
 	if err == nil {
 		if len(m.Data) < genlHeaderLen+c.family.headerSize {

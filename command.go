@@ -43,7 +43,8 @@ type compiled[Request, Reply any] struct {
 	request attr.Codec[Request]
 	reply   attr.Codec[Reply]
 	what    operation
-	noReply bool // Reply asks for nothing
+	noReply bool                                            // Reply asks for nothing
+	loadAny func(b []byte, headerSize int, reply any) error // load, for a Batch
 }
 
 func (c *Command[Request, Reply]) compile() (*compiled[Request, Reply], error) {
@@ -62,6 +63,7 @@ func (c *Command[Request, Reply]) compile() (*compiled[Request, Reply], error) {
 		return nil, p.what.failed(false, err)
 	}
 	p.noReply = p.reply.Empty()
+	p.loadAny = func(b []byte, headerSize int, reply any) error { return p.load(b, headerSize, reply.(*Reply)) }
 	c.compiled.Store(p)
 	return p, nil
 }
@@ -224,7 +226,7 @@ func (p *compiled[Request, Reply]) appendTo(b []byte, request *Request) ([]byte,
 }
 
 // decode decodes an answer.
-func (p *compiled[Request, Reply]) decode(k *call, m netlink.Message, reply *Reply) error {
+func (p *compiled[Request, Reply]) decode(k *call, m *netlink.Message, reply *Reply) error {
 	if err := p.load(m.Data[genlHeaderLen:], k.family.headerSize, reply); err != nil {
 		return k.what.failed(k.dump, err)
 	}

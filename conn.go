@@ -61,7 +61,7 @@ func (c *Client) Conn(ctx context.Context, config *ConnConfig) (*Conn, error) {
 		return nil, fmt.Errorf("gnl: %w", err)
 	}
 	conn := &Conn{owner: c, s: &socket{conn: nc}, turn: make(chan struct{}, 1)}
-	conn.s.event = func(m netlink.Message) {
+	conn.s.event = func(m *netlink.Message) {
 		if v, ok := c.eventView(m); ok {
 			conn.mu.Lock()
 			conn.events = append(conn.events, v.Clone())
@@ -213,7 +213,7 @@ func (c *Conn) receive(ctx context.Context, m *Message) (again bool, err error) 
 }
 
 // eventView returns n as a Message; false for what no family sent: a late ack.
-func (c *Client) eventView(n netlink.Message) (m Message, ok bool) {
+func (c *Client) eventView(n *netlink.Message) (m Message, ok bool) {
 	if n.Type < netlink.MinType {
 		return m, false
 	}

@@ -65,7 +65,11 @@ func (e *Error) Error() string {
 		what += " " + e.Command
 	}
 	s = append(s, what)
-	if e.Attribute != "" {
+	switch {
+	case e.Attribute == "":
+	case e.Attribute[0] >= '0' && e.Attribute[0] <= '9':
+		s = append(s, "attribute "+e.Attribute)
+	default:
 		s = append(s, e.Attribute)
 	}
 	var kernel *netlink.Error
@@ -159,13 +163,13 @@ func describeBreach(policy []byte, found attr.Raw) (accepts, value string) {
 	if p.decode(policy) != nil {
 		return "", ""
 	}
-	switch n := len(found.Payload); {
+	switch {
 	case p.Type.signed():
 		value = formatSigned(found.Payload)
 	case p.Type.unsigned():
 		value = formatUnsigned(found.Payload)
-	default:
-		value = fmt.Sprintf("%d bytes", n)
+	case p.Type == TypeString || p.Type == TypeNulString || p.Type == TypeBinary:
+		value = fmt.Sprintf("%d bytes", len(found.Payload))
 	}
 	return p.Accepts(), value
 }

@@ -40,7 +40,7 @@ func (m *Message) set(from *Message) {
 }
 
 // view makes m a view of a netlink message whose payload is long enough.
-func (m *Message) view(n netlink.Message, family string, headerSize int) {
+func (m *Message) view(n *netlink.Message, family string, headerSize int) {
 	m.Header, m.Family = n.Header, family
 	m.Command, m.Version = n.Data[0], n.Data[1]
 	m.UserHeader = n.Data[genlHeaderLen : genlHeaderLen+headerSize]

@@ -262,7 +262,7 @@ func (c *Client) CommandPolicy(ctx context.Context, family string, command uint3
 }
 
 func (c *Client) policy(ctx context.Context, request getPolicy, p *Policy) error {
-	*p = Policy{Commands: p.Commands[:0], Policies: p.Policies[:0]}
+	p.Reset()
 	compiled, err := cmdGetPolicy.compile()
 	if err != nil {
 		return err
@@ -280,7 +280,7 @@ func (c *Client) policy(ctx context.Context, request getPolicy, p *Policy) error
 		if err != nil {
 			return err
 		}
-		if err := p.add(m.Data[genlHeaderLen:]); err != nil {
+		if err := p.AddMessage(m.Data[genlHeaderLen:]); err != nil {
 			return k.what.failed(true, err)
 		}
 	}
@@ -297,12 +297,10 @@ func (c *Client) policy(ctx context.Context, request getPolicy, p *Policy) error
 // other.
 func (c *Client) mapDumpOnly(ctx context.Context, request *getPolicy, p *Policy) error {
 	var filed []int
-	named := map[uint32]bool{}
 	for i, cmd := range p.Commands {
 		if cmd.ID == 0 {
 			filed = append(filed, i)
 		}
-		named[cmd.ID] = true
 	}
 	switch {
 	case len(filed) == 0:
@@ -316,6 +314,10 @@ func (c *Client) mapDumpOnly(ctx context.Context, request *getPolicy, p *Policy)
 	f, err := c.Family(ctx, request.FamilyName)
 	if err != nil {
 		return err
+	}
+	named := map[uint32]bool{}
+	for _, cmd := range p.Commands {
+		named[cmd.ID] = true
 	}
 	var candidates []uint32
 	for _, cmd := range f.Commands {
@@ -339,39 +341,68 @@ const (
 	ctrlOpPolicy = 9 // {command: {do: index, dump: index}}
 )
 
-// add decodes one message. It is written out, since there are hundreds of
-// messages of one attribute each.
-func (p *Policy) add(b []byte) error {
-	d := attr.NewDecoder(b)
-	for d.Next() {
-		switch d.Type() {
-		case ctrlFamilyID:
-			p.FamilyID = d.Uint16()
-		case ctrlOpPolicy:
-			if err := p.addCommands(d.Nested()); err != nil {
+// Reset empties the policy, keeping its memory.
+func (p *Policy) Reset() { *p = Policy{Commands: p.Commands[:0], Policies: p.Policies[:0]} }
+
+// AddMessage adds what one message of the answer to CTRL_CMD_GETPOLICY says,
+// given its attributes: a command's policies, or an attribute's of one policy.
+// The Policy methods of Client do this by themselves.
+func (p *Policy) AddMessage(attributes []byte) error {
+	// Written out, with loops in place instead of an attr.Decoder, since there
+	// are hundreds of messages of one attribute each.
+	b := attributes
+	for len(b) >= 4 {
+		typ, v, rest := split(b)
+		switch {
+		case v == nil:
+			return attr.ErrMalformed
+		case typ == ctrlFamilyID && len(v) == 2:
+			p.FamilyID = binary.NativeEndian.Uint16(v)
+		case typ == ctrlPolicy:
+			if err := p.addTables(v); err != nil {
 				return err
 			}
-		case ctrlPolicy:
-			tables := d.Nested()
-			for tables.Next() {
-				t := p.table(uint32(tables.Type()))
-				attrs := tables.Nested()
-				for attrs.Next() {
-					a := t.attribute(uint32(attrs.Type()))
-					if err := a.decode(attrs.Bytes()); err != nil {
-						return err
-					}
-				}
-				if err := attrs.Err(); err != nil {
-					return err
-				}
-			}
-			if err := tables.Err(); err != nil {
+		case typ == ctrlOpPolicy:
+			if err := p.addCommands(attr.NewDecoder(v)); err != nil {
 				return err
 			}
 		}
+		b = rest
 	}
-	return d.Err()
+	return nil
+}
+
+// addTables decodes {index: {attribute: policy}}.
+func (p *Policy) addTables(tables []byte) error {
+	for len(tables) >= 4 {
+		index, attrs, rest := split(tables)
+		if attrs == nil {
+			return attr.ErrMalformed
+		}
+		t := p.table(uint32(index))
+		for len(attrs) >= 4 {
+			id, policy, rest := split(attrs)
+			if policy == nil {
+				return attr.ErrMalformed
+			}
+			if err := t.attribute(uint32(id)).decode(policy); err != nil {
+				return err
+			}
+			attrs = rest
+		}
+		tables = rest
+	}
+	return nil
+}
+
+// split takes the first attribute off a list of at least 4 bytes; a payload of
+// nil says that its length is impossible.
+func split(b []byte) (typ uint16, payload, rest []byte) {
+	n := int(binary.NativeEndian.Uint16(b))
+	if n < 4 || n > len(b) {
+		return 0, nil, nil
+	}
+	return binary.NativeEndian.Uint16(b[2:]) & 0x3fff, b[4:n], b[min(align(n), len(b)):]
 }
 
 func (p *Policy) addCommands(commands attr.Decoder) error {
@@ -418,16 +449,11 @@ func (t *PolicyTable) attribute(id uint32) *AttributePolicy {
 
 // decode decodes NL_POLICY_TYPE_ATTR_* attributes.
 func (a *AttributePolicy) decode(b []byte) error {
-	for i := 0; i <= len(b)-4; {
-		n := int(binary.NativeEndian.Uint16(b[i:]))
-		typ := binary.NativeEndian.Uint16(b[i+2:]) & 0x3fff
-		if n < 4 || n > len(b)-i {
-			return fmt.Errorf("policy of attribute %d: %w", a.ID, attr.ErrMalformed)
-		}
-		v := b[i+4 : i+n]
-		i += align(n)
-		switch {
-		case len(v) == 4:
+	for len(b) >= 4 {
+		typ, v, rest := split(b)
+		b = rest
+		switch len(v) {
+		case 4:
 			u := binary.NativeEndian.Uint32(v)
 			switch typ {
 			case 1:
@@ -443,7 +469,7 @@ func (a *AttributePolicy) decode(b []byte) error {
 			case 10: // BITFIELD32_MASK
 				a.Mask = Some(uint64(u))
 			}
-		case len(v) == 8:
+		case 8:
 			u := binary.NativeEndian.Uint64(v)
 			switch typ {
 			case 2:
@@ -457,8 +483,13 @@ func (a *AttributePolicy) decode(b []byte) error {
 			case 12: // MASK
 				a.Mask = Some(u)
 			}
-		case typ >= 1 && typ <= 10 || typ == 12:
-			return fmt.Errorf("policy of attribute %d: item %d: %w: %d bytes", a.ID, typ, attr.ErrLength, len(v))
+		default:
+			if v == nil {
+				return fmt.Errorf("policy of attribute %d: %w", a.ID, attr.ErrMalformed)
+			}
+			if typ >= 1 && typ <= 10 || typ == 12 {
+				return fmt.Errorf("policy of attribute %d: item %d: %w: %d bytes", a.ID, typ, attr.ErrLength, len(v))
+			}
 		}
 	}
 	return nil

@@ -12,10 +12,10 @@ import (
 // socket is a netlink socket together with the memory for its requests.
 type socket struct {
 	conn    *netlink.Conn
-	request []byte                // the last one, for the explanation of errors
-	event   func(netlink.Message) // receives what is no answer; nil: such is dropped
-	broken  bool                  // answers that nobody waits for may still come
-	window  int                   // how many members of a batch fit one send; 0: not worked out yet
+	request []byte                 // the last one, for the explanation of errors
+	event   func(*netlink.Message) // receives what is no answer; nil: such is dropped
+	broken  bool                   // answers that nobody waits for may still come
+	window  int                    // how many members of a batch fit one send; 0: not worked out yet
 }
 
 // pool lends sockets, the one used last first, and opens up to max. Those who

@@ -20,9 +20,14 @@ func CodecOf[T any]() (Codec[T], error) {
 // Append encodes v as [Append] does.
 func (c Codec[T]) Append(b []byte, v *T) ([]byte, error) {
 	if v == nil {
-		return b, noStruct("Append", v)
+		return b, noStruct("Append", (*T)(nil)) // not v, which would move it to the heap
 	}
-	return c.p.marshal(b, hide(v))
+	if c.p.custom {
+		own := new(T) // on the heap, and with it, for the compiler, all that *v refers to
+		*own = *v
+		return c.p.marshal(b, unsafe.Pointer(own))
+	}
+	return c.p.marshal(b, hide(unsafe.Pointer(v)))
 }
 
 // Unmarshal decodes b into v as [Unmarshal] does.
@@ -35,9 +40,11 @@ func (c Codec[T]) Unmarshal(b []byte, v *T) error {
 
 // hide keeps v, which is only read, from being moved to the heap for the sake
 // of what the compiler cannot see through reflection. Nothing keeps the pointer
-// beyond the call: a type's own method, which could, works on a copy.
-func hide[T any](v *T) unsafe.Pointer {
-	p := uintptr(unsafe.Pointer(v))
+// beyond the call, or puts it into an interface, except a type's own method:
+// then Append works on a copy. What *v refers to is on the heap in either case,
+// since the compiler sees that copy.
+func hide(v unsafe.Pointer) unsafe.Pointer {
+	p := uintptr(v) ^ 0 // arithmetic is where the compiler loses track
 	return *(*unsafe.Pointer)(unsafe.Pointer(&p))
 }
 

@@ -331,9 +331,7 @@ func (f *field) encodeMap(e *Encoder, typ uint16, src unsafe.Pointer) {
 func (f *field) encodeCustom(e *Encoder, typ uint16, src unsafe.Pointer) {
 	start := len(e.buf)
 	e.Flag(typ)
-	own := reflect.New(f.goType) // the method may keep its receiver, and src may be on the caller's stack
-	own.Elem().Set(reflect.NewAt(f.goType, src).Elem())
-	b, err := own.Interface().(encoding.BinaryAppender).AppendBinary(e.buf)
+	b, err := reflect.NewAt(f.goType, src).Interface().(encoding.BinaryAppender).AppendBinary(e.buf)
 	n := len(b) - start
 	switch {
 	case err != nil:
@@ -388,7 +386,8 @@ func (f *field) encodeConverted(e *Encoder, typ uint16, src unsafe.Pointer) {
 		fits = false
 	}
 	if !fits {
-		e.fail(typ, fmt.Errorf("%w: %v does not fit %d bits", ErrRange, value, bits))
+		// Interface copies: the error must not refer to the caller's stack.
+		e.fail(typ, fmt.Errorf("%w: %v does not fit %d bits", ErrRange, value.Interface(), bits))
 		return
 	}
 	switch c.wire {

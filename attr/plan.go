@@ -58,18 +58,19 @@ type field struct {
 	flags     uint16  // FlagNested or nothing, or'ed to typ when encoding
 	off       uintptr // in the struct; 0 for an element
 	omitZero  bool
-	size      uintptr      // of the Go type
-	goType    reflect.Type // of the field
-	name      string       // of the Go field; empty for an element
-	wireName  string       // what the kernel calls it
-	sub       *plan        // kindNest: the struct's plan; kindKeyed: that of the element
-	elem      *field       // of a pointer, array, repetition or map
-	base      uint16       // kindArray: the number of the first entry
-	keyOff    uintptr      // kindKeyed: where in the element the number goes
-	keySize   uintptr      // kindKeyed: 1, 2 or 4 bytes
-	convert   conversion   // kindConvert
-	fixed     *layout      // kindFixed, and the element of kindPacked
-	pointered bool         // its memory holds pointers
+	size      uintptr        // of the Go type
+	goType    reflect.Type   // of the field
+	name      string         // of the Go field; empty for an element
+	wireName  string         // what the kernel calls it
+	sub       *plan          // kindNest: the struct's plan; kindKeyed: that of the element
+	elem      *field         // of a pointer, array, repetition or map
+	base      uint16         // kindArray: the number of the first entry
+	keyOff    uintptr        // kindKeyed: where in the element the number goes
+	keySize   uintptr        // kindKeyed: 1, 2 or 4 bytes
+	convert   conversion     // kindConvert
+	fixed     *layout        // kindFixed, and the element of kindPacked
+	methods   unsafe.Pointer // kindCustom: the method table of its pointer as an encoding.BinaryUnmarshaler
+	pointered bool           // its memory holds pointers
 }
 
 // entry is what the decoder's inner loop needs to know of an attribute number.
@@ -101,6 +102,7 @@ type plan struct {
 	given   int  // offset of the field of type Set, or -1
 	unknown int  // offset of the field for unknown attributes, or -1
 	indexed bool // there is a field tagged "index"
+	custom  bool // methods of types are called, if this is the plan of the type given
 
 	header    *layout // of the field for the family's own header, or nil
 	headerOff uintptr
@@ -124,6 +126,7 @@ func planFor(t reflect.Type) (*plan, error) {
 		if err != nil {
 			v, _ = plans.LoadOrStore(t, err)
 		} else {
+			p.custom = c.custom
 			v, _ = plans.LoadOrStore(t, p)
 		}
 	}
@@ -135,8 +138,9 @@ func planFor(t reflect.Type) (*plan, error) {
 
 // compiler makes plans; done holds those under way, for types that contain themselves.
 type compiler struct {
-	done  map[reflect.Type]*plan
-	depth int // of resolve within resolve
+	done   map[reflect.Type]*plan
+	depth  int  // of resolve within resolve
+	custom bool // a type with methods of its own was met
 }
 
 func (c *compiler) plan(t reflect.Type) (*plan, error) {
@@ -264,6 +268,14 @@ func (c *compiler) resolve(f *field, t reflect.Type, o *options) error {
 	case t.Kind() == reflect.Pointer && !o.repeated:
 		f.kind, f.elem = kindPointer, &field{typ: f.typ}
 		return c.resolve(f.elem, t.Elem(), o)
+	case t.Kind() == reflect.Map && !o.repeated && !custom(t):
+		switch t.Key().Kind() {
+		case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Int, reflect.Uint:
+		default:
+			return fmt.Errorf("a map's key must be a uint8, uint16, uint32, uint or int")
+		}
+		f.kind, f.elem, f.flags = kindMap, &field{}, o.nestFlag()
+		return c.resolve(f.elem, t.Elem(), o)
 	case o.take(&o.repeated):
 		if t.Kind() != reflect.Slice {
 			return fmt.Errorf("repeated needs a slice, not a %s", t)
@@ -316,8 +328,10 @@ func (c *compiler) resolve(f *field, t reflect.Type, o *options) error {
 		o.unit, o.width = 0, kindNone
 		return nil
 	}
-	if pt := reflect.PointerTo(t); pt.Implements(reflect.TypeFor[encoding.BinaryAppender]()) &&
-		pt.Implements(reflect.TypeFor[encoding.BinaryUnmarshaler]()) {
+	if custom(t) {
+		c.custom = true
+		u := reflect.New(t).Interface().(encoding.BinaryUnmarshaler)
+		f.methods = (*interfaceHeader)(unsafe.Pointer(&u)).methods
 		f.kind = kindCustom
 		return nil
 	}
@@ -359,18 +373,17 @@ func (c *compiler) resolve(f *field, t reflect.Type, o *options) error {
 		}
 		f.sub, err = c.plan(t)
 		return err
-	case reflect.Map:
-		switch t.Key().Kind() {
-		case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Int, reflect.Uint:
-		default:
-			return fmt.Errorf("a map's key must be a uint8, uint16, uint32, uint or int")
-		}
-		f.kind, f.elem, f.flags = kindMap, &field{}, o.nestFlag()
-		return c.resolve(f.elem, t.Elem(), o)
 	default:
 		return fmt.Errorf("a %s has no form as an attribute", t)
 	}
 	return nil
+}
+
+// custom reports whether t brings methods of its own.
+func custom(t reflect.Type) bool {
+	p := reflect.PointerTo(t)
+	return p.Implements(reflect.TypeFor[encoding.BinaryAppender]()) &&
+		p.Implements(reflect.TypeFor[encoding.BinaryUnmarshaler]())
 }
 
 // element resolves the element of f, a list.
@@ -482,6 +495,9 @@ func (p *plan) index() error {
 	p.entries = make([]entry, highest+1)
 	for i, f := range p.fields {
 		e := &p.entries[f.typ]
+		if e.field != 0 && f.kind == kindPad && p.fields[e.field-1].kind == kindPad {
+			continue // one padding attribute serves all of a list
+		}
 		if e.field != 0 {
 			return &Error{Type: p.typ.String(), Name: f.name,
 				Err: fmt.Errorf("%w: attribute %d is %s already", ErrTag, f.typ, p.fields[e.field-1].name)}

@@ -172,6 +172,17 @@ func (f *field) clear(base unsafe.Pointer) {
 	}
 }
 
+// unmarshaler is the value at p as what its pointer type implements. It puts
+// the interface together from the method table found when the plan was
+// compiled: reflection would look that up anew for each value.
+func (f *field) unmarshaler(p unsafe.Pointer) (u encoding.BinaryUnmarshaler) {
+	*(*interfaceHeader)(unsafe.Pointer(&u)) = interfaceHeader{f.methods, p}
+	return u
+}
+
+// interfaceHeader is an interface value that holds a pointer, in memory.
+type interfaceHeader struct{ methods, data unsafe.Pointer }
+
 // sliceHeader is a slice in memory.
 type sliceHeader struct {
 	data     unsafe.Pointer
@@ -295,7 +306,7 @@ func (f *field) decode(v []byte, dst unsafe.Pointer, depth int, again bool) erro
 	case kindMap:
 		return f.decodeMap(v, dst, depth)
 	case kindCustom:
-		return reflect.NewAt(f.goType, dst).Interface().(encoding.BinaryUnmarshaler).UnmarshalBinary(v[:len(v):len(v)])
+		return f.unmarshaler(dst).UnmarshalBinary(v[:len(v):len(v)])
 	}
 	return nil
 }

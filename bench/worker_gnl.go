@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 
@@ -131,15 +130,7 @@ func gnlPolicy() (*work, error) {
 	ctx := context.Background()
 	var p gnl.Policy
 	op := func() error { return c.PolicyInto(ctx, ethtool, &p) }
-	return simply(op, func() error {
-		if len(p.Commands) < 30 || len(p.Policies) < 30 || p.Commands[0].ID != 1 || p.Commands[0].Do != gnl.Some(uint32(0)) {
-			return fmt.Errorf("wrong policy: %d commands, %d policies", len(p.Commands), len(p.Policies))
-		}
-		if a := p.Policies[0].Attributes[0]; a.ID != 1 || a.Type != gnl.TypeNested || a.Policy != gnl.Some(uint32(1)) {
-			return fmt.Errorf("wrong policy: %+v", a)
-		}
-		return nil
-	}), nil
+	return simply(op, func() error { return checkGnlPolicy(&p) }), nil
 }
 
 type gnlFeaturesRequest struct {
@@ -150,7 +141,7 @@ type gnlFeaturesRequest struct {
 
 type gnlHeader struct {
 	Index uint32 `nl:"1"`
-	Name  string `nl:"2"`
+	Name  []byte `nl:"2"` // into memory that is used again, as a string would not be
 }
 
 // gnlDevice leaves the features out, which are then walked over.
@@ -202,11 +193,11 @@ func gnlDevices[T any]() (*work, error) {
 		}
 		switch r := any(&reply).(type) {
 		case *gnlDevice:
-			if r.Header.Index == 0 || r.Header.Name == "" {
+			if r.Header.Index == 0 || len(r.Header.Name) == 0 {
 				return fmt.Errorf("wrong device: %+v", r)
 			}
 		case *gnlFeatures:
-			if r.Header.Index == 0 || r.Header.Name == "" || r.Active.Size < 32 || len(r.Active.Value) != int(r.Active.Size+31)/32 {
+			if r.Header.Index == 0 || len(r.Header.Name) == 0 || r.Active.Size < 32 || len(r.Active.Value) != int(r.Active.Size+31)/32 {
 				return fmt.Errorf("wrong device: %+v", r)
 			}
 		}
@@ -330,105 +321,31 @@ func gnlDecodeFamilies() (*work, error) {
 	}), nil
 }
 
-// gnlLimits is what stands in a policy about one attribute.
-type gnlLimits struct {
-	Given          attr.Set `nl:"given"`
-	Type           uint32   `nl:"1"`
-	MinS           int64    `nl:"2"`
-	MaxS           int64    `nl:"3"`
-	MinU           uint64   `nl:"4"`
-	MaxU           uint64   `nl:"5"`
-	MinLength      uint32   `nl:"6"`
-	MaxLength      uint32   `nl:"7"`
-	Policy         uint32   `nl:"8"`
-	MaxType        uint32   `nl:"9"`
-	Bitfield32Mask uint32   `nl:"10"`
-	Mask           uint64   `nl:"12"`
-}
-
-type gnlAttrPolicy struct {
-	policy, attr uint16
-	gnlLimits
-}
-
-// gnlDecodePolicy walks the two nests that are indexed with the Decoder, and has what is in them decoded by type.
-// [gnl.Client.Policy] has a decoder of its own, which the row policy measures.
+// gnlDecodePolicy decodes with what Client.Policy is made of.
 func gnlDecodePolicy() (*work, error) {
-	type doAndDump struct {
-		Given attr.Set `nl:"given"`
-		Do    uint32   `nl:"1"`
-		Dump  uint32   `nl:"2"`
-	}
-	type opPolicies struct {
-		command uint16
-		doAndDump
-	}
-	limits, err := attr.CodecOf[gnlLimits]()
-	if err != nil {
-		return nil, err
-	}
-	indices, err := attr.CodecOf[doAndDump]()
-	if err != nil {
-		return nil, err
-	}
-	var (
-		ops   []opPolicies
-		attrs []gnlAttrPolicy
-	)
-	decode := func(b []byte) error {
-		d := attr.NewDecoder(b)
-		for d.Next() {
-			switch d.Type() {
-			case ctrlAttrPolicy:
-				tables := d.Nested()
-				for tables.Next() {
-					index := tables.Type()
-					entries := tables.Nested()
-					for entries.Next() {
-						attrs = append(attrs, gnlAttrPolicy{policy: index, attr: entries.Type()})
-						if err := limits.Unmarshal(entries.Bytes(), &attrs[len(attrs)-1].gnlLimits); err != nil {
-							return err
-						}
-					}
-					if err := entries.Err(); err != nil {
-						return err
-					}
-				}
-				if err := tables.Err(); err != nil {
-					return err
-				}
-			case ctrlAttrOpPolicy:
-				commands := d.Nested()
-				for commands.Next() {
-					ops = append(ops, opPolicies{command: commands.Type()})
-					if err := indices.Unmarshal(commands.Bytes(), &ops[len(ops)-1].doAndDump); err != nil {
-						return err
-					}
-				}
-				if err := commands.Err(); err != nil {
-					return err
-				}
-			}
-		}
-		return d.Err()
-	}
+	var p gnl.Policy
 	msgs := recorded("policy-ethtool.bin")
 	op := func() error {
-		ops, attrs = ops[:0], attrs[:0]
+		p.Reset()
 		for _, m := range msgs {
-			if err := decode(m); err != nil {
+			if err := p.AddMessage(m); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	return simply(op, func() error {
-		if len(ops) < 30 || len(attrs) < 100 || ops[0].command != 1 || !ops[0].Given.Has(1) ||
-			attrs[0].attr != 1 || attrs[0].Type != uint32(gnl.TypeNested) || attrs[0].Policy != 1 {
-			return errors.New("wrong policy")
-		}
-		return nil
-	}), nil
+	return simply(op, func() error { return checkGnlPolicy(&p) }), nil
+}
+
+// checkGnlPolicy is for the checks only.
+func checkGnlPolicy(p *gnl.Policy) error {
+	if len(p.Commands) < 30 || len(p.Policies) < 30 || p.Commands[0].ID != 1 || p.Commands[0].Do != gnl.Some(uint32(0)) {
+		return fmt.Errorf("wrong policy: %d commands, %d policies", len(p.Commands), len(p.Policies))
+	}
+	if a := p.Policies[0].Attributes[0]; a.ID != 1 || a.Type != gnl.TypeNested || a.Policy != gnl.Some(uint32(1)) {
+		return fmt.Errorf("wrong policy: %+v", a)
+	}
+	return nil
 }
 
 type gnlNewDest struct {

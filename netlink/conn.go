@@ -84,12 +84,16 @@ type Conn struct {
 	peer   uint32
 	trace  func(Direction, Message)
 	groups bool // a member of a group: senders must be checked
+	dump   bool // the last request was a dump
 
-	buf       []byte // of one datagram; nil if several are taken at once
+	size      int    // of the largest datagram
+	buf       []byte // of one datagram
+	atOnce    int    // how many datagrams a system call may take: more than 1 go into datagrams
 	datagrams *unix.Datagrams
-	queued    int    // datagrams received and not yet looked at
-	next      int    // the first of them
+	queued    int    // datagrams received together
+	next      int    // the first of them that has not been looked at
 	rest      []byte // of the current datagram
+	message   Message
 
 	strangers uint64
 
@@ -145,12 +149,23 @@ func (c *Conn) setup(cfg *Config) error {
 			return fmt.Errorf("set the receive buffer to %d bytes: %w", cfg.ReceiveBuffer, err)
 		}
 	}
-	if cfg.Datagrams > 1 {
-		c.datagrams = unix.NewDatagrams(cfg.Datagrams, cfg.MessageSize)
-	} else {
-		c.buf = make([]byte, cfg.MessageSize)
-	}
+	c.size = cfg.MessageSize
+	c.SetDatagrams(cfg.Datagrams)
 	return nil
+}
+
+// SetDatagrams changes how many datagrams one system call may take (see
+// Config.Datagrams), for a time when many are to come. What has been received
+// already is not lost.
+func (c *Conn) SetDatagrams(n int) {
+	switch c.atOnce = max(n, 1); {
+	case c.atOnce == 1 && c.buf == nil:
+		c.buf = make([]byte, c.size)
+	case c.atOnce > 1 && (c.datagrams == nil || c.datagrams.Len() < n) && c.next == c.queued:
+		c.datagrams = unix.NewDatagrams(n, c.size)
+	case c.atOnce > 1:
+		c.atOnce = min(c.atOnce, c.datagrams.Len())
+	}
 }
 
 // PortID is the socket's address, given by the kernel.
@@ -210,6 +225,7 @@ func (c *Conn) Send(b []byte) (sequence uint32, err error) {
 		if n < HeaderLen || n > len(rest) {
 			return 0, fmt.Errorf("netlink: send: %w: length %d with %d bytes left", ErrMalformed, n, len(rest))
 		}
+		c.dump = Flags(binary.NativeEndian.Uint16(rest[6:]))&FlagDump == FlagDump
 		c.seq++
 		binary.NativeEndian.PutUint32(rest[8:], c.seq)
 		binary.NativeEndian.PutUint32(rest[12:], c.port)
@@ -231,33 +247,36 @@ func (c *Conn) Send(b []byte) (sequence uint32, err error) {
 }
 
 // Receive returns the next message, whatever it is: a reply, an ack, an
-// event. Only TypeNoop is passed over. The message's data is a view of the
-// socket's buffer and valid until the next call.
+// event. Only TypeNoop is passed over. The message is the Conn's own, and its
+// data a view of the socket's buffer: both are valid until the next call.
 //
 // While there is none it waits, until ctx is done or the Conn is closed
 // (net.ErrClosed). After ErrOverrun, ErrTruncated and ErrMalformed the socket
 // goes on with what comes next.
-func (c *Conn) Receive(ctx context.Context) (Message, error) {
+func (c *Conn) Receive(ctx context.Context) (*Message, error) {
+	m := &c.message
 	for {
 		for len(c.rest) > 0 {
-			m, rest, err := ParseMessage(c.rest)
-			c.rest = rest
-			if err != nil {
-				return Message{}, fmt.Errorf("netlink: receive: %w", err)
+			n := m.parse(c.rest)
+			if n == 0 {
+				_, _, err := ParseMessage(c.rest)
+				c.rest = nil
+				return nil, fmt.Errorf("netlink: receive: %w", err)
 			}
+			c.rest = c.rest[n:]
 			if c.trace != nil {
-				c.trace(Received, m)
+				c.trace(Received, *m)
 			}
 			switch m.Type {
 			case TypeNoop:
 			case TypeOverrun:
-				return Message{}, errOverrun
+				return nil, errOverrun
 			default:
 				return m, nil
 			}
 		}
 		if err := c.fill(ctx); err != nil {
-			return Message{}, err
+			return nil, err
 		}
 	}
 }
@@ -284,7 +303,7 @@ func (c *Conn) fill(ctx context.Context) error {
 		err = c.wait(ctx)
 	}
 	switch {
-	case err == nil && c.datagrams != nil:
+	case err == nil && c.next < c.queued:
 		return c.take()
 	case err == unix.ENOBUFS:
 		return errOverrun
@@ -306,17 +325,23 @@ func (c *Conn) receive() error {
 }
 
 func (c *Conn) receiveOnce() error {
-	if c.datagrams != nil {
-		n, err := c.datagrams.Receive(c.fd)
-		c.next, c.queued = 0, max(n, 0)
+	if c.atOnce > 1 {
+		c.datagrams.Senders(c.groups)
+		n, err := c.datagrams.Receive(c.fd, c.atOnce)
+		c.next, c.queued = 0, n
 		return err
 	}
-	var from *uint32
+	var n int
+	var err error
 	sender := c.peer
-	if c.groups {
-		from = &sender
+	switch {
+	case c.groups:
+		n, err = unix.Receive(c.fd, c.buf, &sender)
+	case c.dump:
+		n, err = unix.Receive(c.fd, c.buf, nil)
+	default:
+		n, err = unix.ReceiveQueued(c.fd, c.buf)
 	}
-	n, err := unix.Receive(c.fd, c.buf, from)
 	switch {
 	case err != nil:
 		return err
@@ -335,7 +360,7 @@ func (c *Conn) take() error {
 	b, from, truncated := c.datagrams.At(c.next)
 	c.next++
 	switch {
-	case from != c.peer:
+	case c.groups && from != c.peer:
 		c.strangers++
 	case truncated:
 		return errTruncated

@@ -19,7 +19,7 @@ type Exchange struct {
 	Warning *Error
 	// Event, if set, receives the messages that are not answers to this
 	// request. They are valid during the call.
-	Event func(Message)
+	Event func(*Message)
 
 	conn     *Conn
 	sequence uint32
@@ -41,11 +41,11 @@ func (c *Conn) Begin(request []byte, single bool) (Exchange, error) {
 // the kernel refused the request, or gave up midway, an *Error. Any other error
 // (ErrOverrun, ErrTruncated, ErrMalformed, that of ctx, net.ErrClosed) leaves
 // the exchange unfinished: see [Exchange.Done].
-func (x *Exchange) Next(ctx context.Context) (Message, error) {
+func (x *Exchange) Next(ctx context.Context) (*Message, error) {
 	for !x.done {
 		m, err := x.conn.Receive(ctx)
 		if err != nil {
-			return Message{}, err
+			return nil, err
 		}
 		if m.Sequence != x.sequence || m.PortID != x.conn.port {
 			if x.Event != nil {
@@ -65,14 +65,14 @@ func (x *Exchange) Next(ctx context.Context) (Message, error) {
 		case nil:
 		case *Error:
 			if err.Errno != 0 {
-				return Message{}, err
+				return nil, err
 			}
 			x.Warning = err
 		default:
-			return Message{}, err
+			return nil, err
 		}
 	}
-	return Message{}, io.EOF
+	return nil, io.EOF
 }
 
 // Done reports whether the exchange has come to its end, so that the Conn is
@@ -91,24 +91,24 @@ type Request struct {
 // with [ErrInterrupted] if a dump was inconsistent. Where it is left before
 // its end, and after errors other than an *Error or ErrInterrupted, answers may
 // be on their way still and the Conn must be closed.
-func (c *Conn) Do(ctx context.Context, request Request) iter.Seq2[Message, error] {
-	return func(yield func(Message, error) bool) {
+func (c *Conn) Do(ctx context.Context, request Request) iter.Seq2[*Message, error] {
+	return func(yield func(*Message, error) bool) {
 		if err := ctx.Err(); err != nil {
-			yield(Message{}, err)
+			yield(nil, err)
 			return
 		}
 		x, err := c.Begin(AppendMessage(nil, request.Type, request.Flags|FlagRequest|FlagAck, request.Data), false)
 		for err == nil {
-			var m Message
+			var m *Message
 			if m, err = x.Next(ctx); err == nil && !yield(m, nil) {
 				return
 			}
 		}
 		switch {
 		case err != io.EOF:
-			yield(Message{}, fmt.Errorf("netlink: request of type %d: %w", request.Type, err))
+			yield(nil, fmt.Errorf("netlink: request of type %d: %w", request.Type, err))
 		case x.Interrupted:
-			yield(Message{}, fmt.Errorf("netlink: request of type %d: %w", request.Type, ErrInterrupted))
+			yield(nil, fmt.Errorf("netlink: request of type %d: %w", request.Type, ErrInterrupted))
 		}
 	}
 }

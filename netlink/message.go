@@ -143,8 +143,21 @@ func EndMessage(b []byte, start int) []byte {
 
 // ParseMessage splits the first message off b. Data is a view of b.
 func ParseMessage(b []byte) (m Message, rest []byte, err error) {
-	if len(b) < HeaderLen {
+	switch n := m.parse(b); {
+	case len(b) < HeaderLen:
 		return m, nil, fmt.Errorf("%w: %d bytes where a header of %d should be", ErrMalformed, len(b), HeaderLen)
+	case n == 0:
+		return m, nil, fmt.Errorf("%w: length %d with %d bytes left", ErrMalformed, m.Length, len(b))
+	default:
+		return m, b[n:], nil
+	}
+}
+
+// parse makes m the first message of b and returns how many bytes it takes,
+// padding included; 0 if its length is impossible.
+func (m *Message) parse(b []byte) int {
+	if len(b) < HeaderLen {
+		return 0
 	}
 	m.Length = binary.NativeEndian.Uint32(b)
 	m.Type = binary.NativeEndian.Uint16(b[4:])
@@ -152,12 +165,11 @@ func ParseMessage(b []byte) (m Message, rest []byte, err error) {
 	m.Sequence = binary.NativeEndian.Uint32(b[8:])
 	m.PortID = binary.NativeEndian.Uint32(b[12:])
 	if m.Length < HeaderLen || uint64(m.Length) > uint64(len(b)) {
-		return m, nil, fmt.Errorf("%w: length %d with %d bytes left", ErrMalformed, m.Length, len(b))
+		return 0
 	}
 	n := int(m.Length)
 	m.Data = b[HeaderLen:n:n]
-	// The last message of a datagram need not be padded.
-	return m, b[min(align(n), len(b)):], nil
+	return min(align(n), len(b)) // the last message of a datagram need not be padded
 }
 
 func align(n int) int { return (n + 3) &^ 3 }

@@ -102,12 +102,26 @@ func Send(fd int, b []byte) error {
 
 // Receive takes one datagram without waiting and returns its whole length,
 // which is more than len(b) if it did not fit. With from not nil, the sender's
-// port id is stored there.
+// port id is stored there. The kernel goes on with a dump in here, which may
+// take its time.
 func Receive(fd int, b []byte, from *uint32) (int, error) {
 	if from != nil {
 		return receiveFrom(fd, b, from)
 	}
 	n, _, e := unix.Syscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
+		unix.MSG_DONTWAIT|unix.MSG_TRUNC, 0, 0)
+	if e != 0 {
+		return 0, e
+	}
+	return int(n), nil
+}
+
+// ReceiveQueued is Receive on a socket on which no dump is under way. It only
+// copies what is queued, or finds that nothing is: no lock that may be held for
+// long, no sleep. So the scheduler need not know of it, which saves a tenth of a
+// small request.
+func ReceiveQueued(fd int, b []byte) (int, error) {
+	n, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
 		unix.MSG_DONTWAIT|unix.MSG_TRUNC, 0, 0)
 	if e != 0 {
 		return 0, e
@@ -149,25 +163,50 @@ func NewDatagrams(count, size int) *Datagrams {
 		iovecs:  make([]unix.Iovec, count),
 		names:   make([]unix.RawSockaddrNetlink, count),
 	}
+	// One after another in memory, but for a cache line: buffers a power of two
+	// apart would fight for the same lines of the processor's cache.
+	const cacheLine = 64
+	memory := make([]byte, count*(size+cacheLine))
 	for i := range d.bufs {
-		d.bufs[i] = make([]byte, size)
+		at := i * (size + cacheLine)
+		d.bufs[i] = memory[at : at+size : at+size]
 		d.iovecs[i].Base = &d.bufs[i][0]
 		d.iovecs[i].SetLen(size)
 		h := &d.headers[i].hdr
 		h.Iov = &d.iovecs[i]
 		h.SetIovlen(1)
-		h.Name = (*byte)(unsafe.Pointer(&d.names[i]))
 	}
 	return d
 }
 
-// Receive takes as many datagrams as are queued and fit, without waiting, and
-// returns how many.
-func (d *Datagrams) Receive(fd int) (int, error) {
-	for i := range d.headers {
-		d.headers[i].hdr.Namelen = unix.SizeofSockaddrNetlink
+// Len is how many datagrams there is room for.
+func (d *Datagrams) Len() int { return len(d.headers) }
+
+// Senders says whether At is to tell who sent a datagram, which costs the
+// kernel a tenth of its time.
+func (d *Datagrams) Senders(wanted bool) {
+	if wanted == (d.headers[0].hdr.Name != nil) {
+		return
 	}
-	n, _, e := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&d.headers[0])), uintptr(len(d.headers)),
+	for i := range d.headers {
+		h := &d.headers[i].hdr
+		h.Name, h.Namelen = nil, 0
+		if wanted {
+			h.Name = (*byte)(unsafe.Pointer(&d.names[i]))
+		}
+	}
+}
+
+// Receive takes as many datagrams as are queued, up to most, without waiting,
+// and returns how many.
+func (d *Datagrams) Receive(fd, most int) (int, error) {
+	headers := d.headers[:most]
+	if headers[0].hdr.Name != nil {
+		for i := range headers {
+			headers[i].hdr.Namelen = unix.SizeofSockaddrNetlink
+		}
+	}
+	n, _, e := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&headers[0])), uintptr(most),
 		unix.MSG_DONTWAIT, 0, 0)
 	if e != 0 {
 		return 0, e
@@ -175,8 +214,8 @@ func (d *Datagrams) Receive(fd int) (int, error) {
 	return int(n), nil
 }
 
-// At returns the i-th datagram received, its sender's port id, and whether it
-// was cut off to fit.
+// At returns the i-th datagram received, its sender's port id if Senders wants
+// to know, and whether it was cut off to fit.
 func (d *Datagrams) At(i int) (b []byte, from uint32, truncated bool) {
 	h := &d.headers[i]
 	return d.bufs[i][:h.n], d.names[i].Pid, h.hdr.Flags&unix.MSG_TRUNC != 0

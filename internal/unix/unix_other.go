@@ -47,9 +47,13 @@ func Close(int) error                                { return errors.ErrUnsuppor
 func Send(int, []byte) error                         { return errors.ErrUnsupported }
 func Receive(int, []byte, *uint32) (int, error)      { return 0, errors.ErrUnsupported }
 
+func ReceiveQueued(int, []byte) (int, error) { return 0, errors.ErrUnsupported }
+
 // Datagrams receives several datagrams with one system call.
 type Datagrams struct{}
 
 func NewDatagrams(int, int) *Datagrams           { return &Datagrams{} }
-func (*Datagrams) Receive(int) (int, error)      { return 0, errors.ErrUnsupported }
+func (*Datagrams) Senders(bool)                  {}
+func (*Datagrams) Len() int                      { return 0 }
+func (*Datagrams) Receive(int, int) (int, error) { return 0, errors.ErrUnsupported }
 func (*Datagrams) At(int) ([]byte, uint32, bool) { return nil, 0, false }
