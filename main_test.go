@@ -2,6 +2,8 @@ package gnl_test
 
 import (
 	"context"
+	"errors"
+	"net"
 	"testing"
 	"time"
 
@@ -38,3 +40,5 @@ func needs(t testing.TB, c *gnl.Client, family string) *gnl.Family {
 	}
 	return f
 }
+
+func isClosed(err error) bool { return errors.Is(err, net.ErrClosed) }

@@ -1,0 +1,9 @@
+package netlink_test
+
+import (
+	"testing"
+
+	"github.com/gnlgo/gnl/internal/testenv"
+)
+
+func TestMain(m *testing.M) { testenv.Main(m) }
