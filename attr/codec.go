@@ -44,7 +44,8 @@ func (c Codec[T]) Unmarshal(b []byte, v *T) error {
 // then Append works on a copy. What *v refers to is on the heap in either case,
 // since the compiler sees that copy.
 func hide(v unsafe.Pointer) unsafe.Pointer {
-	p := uintptr(v) ^ 0 // arithmetic is where the compiler loses track
+	//lint:ignore SA4016 it is at the arithmetic that the compiler loses track
+	p := uintptr(v) ^ 0
 	return *(*unsafe.Pointer)(unsafe.Pointer(&p))
 }
 
