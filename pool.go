@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/gnlgo/gnl/netlink"
 )
@@ -24,6 +25,11 @@ type pool struct {
 	dial func() (*netlink.Conn, error)
 	max  int
 
+	// spare is an idle socket that is lent and taken back without the lock,
+	// as long as nobody is in need: waits, or wants the pool closed.
+	spare  atomic.Pointer[socket]
+	inNeed atomic.Bool // changes with mu held
+
 	mu      sync.Mutex // guards what follows
 	idle    []*socket
 	open    []*socket // all there are, lent or idle
@@ -36,6 +42,9 @@ type pool struct {
 func (p *pool) get(ctx context.Context) (*socket, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if s := p.spare.Swap(nil); s != nil {
+		return s, nil
 	}
 	p.mu.Lock()
 	switch n := len(p.idle); {
@@ -54,6 +63,8 @@ func (p *pool) get(ctx context.Context) (*socket, error) {
 	}
 	turn := make(chan *socket, 1)
 	p.waiting = append(p.waiting, turn)
+	p.inNeed.Store(true)
+	p.takeSpare() // one that came back before it could know
 	p.mu.Unlock()
 
 	select {
@@ -65,6 +76,7 @@ func (p *pool) get(ctx context.Context) (*socket, error) {
 	i := slices.Index(p.waiting, turn)
 	if i >= 0 {
 		p.waiting = slices.Delete(p.waiting, i, i+1)
+		p.inNeed.Store(len(p.waiting) > 0 || p.closed)
 	}
 	p.mu.Unlock()
 	if i < 0 { // served meanwhile: pass it on
@@ -106,26 +118,53 @@ func (p *pool) add() (*socket, error) {
 func (p *pool) handPlace() {
 	if len(p.waiting) > 0 && len(p.open)+p.dialing < p.max {
 		p.dialing++
-		p.waiting[0] <- nil
-		p.waiting = p.waiting[1:]
+		p.serve(nil)
 	}
+}
+
+// serve gives the first in line a socket, or with nil a place for one; p.mu is
+// held.
+func (p *pool) serve(s *socket) {
+	p.waiting[0] <- s
+	p.waiting = p.waiting[1:]
+	p.inNeed.Store(len(p.waiting) > 0 || p.closed)
 }
 
 // put takes a socket back. One that is not fit is closed: answers to an
 // abandoned request may still come to it.
 func (p *pool) put(s *socket, fit bool) {
+	fit = fit && !s.broken
+	if fit && !p.inNeed.Load() && p.spare.CompareAndSwap(nil, s) {
+		if p.inNeed.Load() {
+			p.mu.Lock()
+			p.takeSpare()
+			p.mu.Unlock()
+		}
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.takeBack(s, fit)
+}
+
+// takeSpare gives the spare socket to those in need; p.mu is held.
+func (p *pool) takeSpare() {
+	if s := p.spare.Swap(nil); s != nil {
+		p.takeBack(s, true)
+	}
+}
+
+// takeBack is put with p.mu held.
+func (p *pool) takeBack(s *socket, fit bool) {
 	switch {
-	case !fit || s.broken || p.closed:
+	case !fit || p.closed:
 		s.conn.Close()
 		if i := slices.Index(p.open, s); i >= 0 {
 			p.open = slices.Delete(p.open, i, i+1)
 		}
 		p.handPlace()
 	case len(p.waiting) > 0:
-		p.waiting[0] <- s
-		p.waiting = p.waiting[1:]
+		p.serve(s)
 	default:
 		p.idle = append(p.idle, s)
 	}
@@ -136,6 +175,8 @@ func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
+	p.inNeed.Store(true)
+	p.takeSpare()
 	for _, s := range p.open {
 		s.conn.Close()
 	}

@@ -93,6 +93,7 @@ type Conn struct {
 	queued    int    // datagrams received together
 	next      int    // the first of them that has not been looked at
 	rest      []byte // of the current datagram
+	early     error  // of a receive that was made before it was asked for
 	message   Message
 
 	strangers uint64
@@ -216,6 +217,26 @@ func (c *Conn) Send(b []byte) (sequence uint32, err error) {
 		return 0, err
 	}
 	defer c.release()
+	return c.send(b)
+}
+
+// request is Send followed at once by the first receive: the answer is there.
+// It saves to ask twice whether the socket is still open.
+func (c *Conn) request(b []byte) (sequence uint32, err error) {
+	if err := c.acquire(); err != nil {
+		return 0, err
+	}
+	defer c.release()
+	sequence, err = c.send(b)
+	if err == nil && !c.Buffered() && c.early == nil {
+		if err := c.receive(); err != unix.EAGAIN {
+			c.early = err
+		}
+	}
+	return sequence, err
+}
+
+func (c *Conn) send(b []byte) (sequence uint32, err error) {
 	sequence = c.seq + 1
 	if sequence == 0 || sequence > 0xffff0000 { // a number must not come twice within one send
 		sequence, c.seq = 1, 0
@@ -294,13 +315,16 @@ func (c *Conn) fill(ctx context.Context) error {
 	if c.next < c.queued {
 		return c.take()
 	}
-	if err := c.acquire(); err != nil {
-		return err
-	}
-	defer c.release()
-	err := c.receive()
-	if err == unix.EAGAIN {
-		err = c.wait(ctx)
+	err := c.early
+	c.early = nil
+	if err == nil {
+		if err := c.acquire(); err != nil {
+			return err
+		}
+		defer c.release()
+		if err = c.receive(); err == unix.EAGAIN {
+			err = c.wait(ctx)
+		}
 	}
 	switch {
 	case err == nil && c.next < c.queued:

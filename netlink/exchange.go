@@ -32,7 +32,7 @@ type Exchange struct {
 // dump. With neither, the kernel must be known to answer with exactly one
 // message or an error, and single must be set.
 func (c *Conn) Begin(request []byte, single bool) (Exchange, error) {
-	sequence, err := c.Send(request)
+	sequence, err := c.request(request)
 	return Exchange{conn: c, sequence: sequence, single: single, done: err != nil}, err
 }
 
