@@ -21,7 +21,7 @@ type call struct {
 	on     Caller
 	socket *socket
 	x      netlink.Exchange
-	what   operation
+	what   *operation
 	family familyID
 	dump   bool
 	single bool
@@ -88,14 +88,14 @@ func (c *call) next(ctx context.Context) (*netlink.Message, error) {
 	}
 	if err == io.EOF {
 		if c.x.Warning != nil {
-			c.on.client().warn(&c.what, c.dump, c.x.Warning, c.socket.request, c.family.headerSize)
+			c.on.client().warn(c.what, c.dump, c.x.Warning, c.socket.request, c.family.headerSize)
 			c.x.Warning = nil
 		}
 		return m, err
 	}
 	if isUnknownFamily(err) && !c.again {
 		c.again = true
-		if now, moved := c.on.client().moved(ctx, c.socket, &c.what, c.family); moved {
+		if now, moved := c.on.client().moved(ctx, c.socket, c.what, c.family); moved {
 			c.family = now
 			setType(c.socket.request, now.id)
 			if err := c.send(); err != nil {

@@ -86,7 +86,7 @@ func (c *Command[Request, Reply]) DoInto(ctx context.Context, on Caller, request
 	if err != nil {
 		return err
 	}
-	k := call{on: on, what: p.what, single: c.Single}
+	k := call{on: on, what: &p.what, single: c.Single}
 	if err := p.send(ctx, &k, request); err != nil {
 		return err
 	}
@@ -159,7 +159,7 @@ func (c *Command[Request, Reply]) answers(ctx context.Context, on Caller, reques
 			yield(nil, err)
 			return
 		}
-		k := call{on: on, what: p.what, dump: dump}
+		k := call{on: on, what: &p.what, dump: dump}
 		if err := p.send(ctx, &k, request); err != nil {
 			yield(nil, err)
 			return

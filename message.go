@@ -83,7 +83,7 @@ func doRaw(ctx context.Context, on Caller, request *Request) ([]Message, error) 
 
 func answersRaw(ctx context.Context, on Caller, request *Request, dump bool) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
-		k := call{on: on, dump: dump, what: operation{
+		k := call{on: on, dump: dump, what: &operation{
 			family: request.Family, name: request.Name, command: request.Command, version: request.Version,
 		}}
 		if err := request.send(ctx, &k); err != nil {

@@ -267,7 +267,7 @@ func (c *Client) policy(ctx context.Context, request getPolicy, p *Policy) error
 	if err != nil {
 		return err
 	}
-	k := call{on: c, what: compiled.what, dump: true}
+	k := call{on: c, what: &compiled.what, dump: true}
 	if err := compiled.send(ctx, &k, &request); err != nil {
 		return err
 	}
