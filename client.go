@@ -88,7 +88,7 @@ func Open(config *Config) (*Client, error) {
 }
 
 // Close closes all sockets. Requests under way end with net.ErrClosed, and so
-// do later ones. Subscriptions have sockets of their own and are closed by
+// do later ones. Conns and Subscriptions have sockets of their own and are closed by
 // themselves.
 func (c *Client) Close() error {
 	c.pool.close()

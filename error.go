@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gnlgo/gnl/attr"
+	"github.com/gnlgo/gnl/internal/unix"
 	"github.com/gnlgo/gnl/netlink"
 )
 
@@ -124,6 +125,10 @@ func (o *operation) refused(dump bool, err error, request []byte, headerSize int
 	kernel, ok := err.(*netlink.Error)
 	if !ok {
 		return e
+	}
+	if kernel.Errno == unix.EPERM {
+		// genl_family_rcv_msg says so, without a word, of commands that need it.
+		e.Hint = "needs CAP_NET_ADMIN"
 	}
 	at := payloadAt + headerSize
 	if kernel.Offset >= at && len(request) >= at {

@@ -28,6 +28,7 @@ type Decoder struct {
 	start int // of the current payload
 	end   int // of the current payload
 	err   error
+	bad   bool // the attribute behind the current one has an impossible length
 }
 
 // NewDecoder returns a decoder for the attributes in b.
@@ -35,20 +36,17 @@ func NewDecoder(b []byte) Decoder { return Decoder{data: b} }
 
 // Next goes to the next attribute and reports whether there is one.
 func (d *Decoder) Next() bool {
+	// Small enough to be inlined, for speed: Err makes an error of bad.
 	at := align(d.end)
 	if at > len(d.data)-headerLen {
 		return false
 	}
 	end := at + int(binary.NativeEndian.Uint16(d.data[at:]))
+	if d.bad = end < at+headerLen || end > len(d.data); d.bad {
+		return false
+	}
 	d.start, d.end = at+headerLen, end
-	return end >= at+headerLen && end <= len(d.data) || d.malformed()
-}
-
-// malformed records that the current attribute's length is impossible.
-func (d *Decoder) malformed() bool {
-	at := d.start - headerLen
-	d.fail(&Error{Err: badLength(d.data[at:])})
-	return false
+	return true
 }
 
 // badLength describes the attribute at the start of b, whose length is impossible.
@@ -67,6 +65,9 @@ func (d *Decoder) fail(err error) {
 
 // Err returns what ended the walk early, or nil.
 func (d *Decoder) Err() error {
+	if d.bad && d.err == nil {
+		d.err = &Error{Err: badLength(d.data[align(d.end):])}
+	}
 	return d.err
 }
 

@@ -100,7 +100,8 @@
 //
 // A pad field, `_ struct{}` tagged `nl:"7,pad"`, has no memory. It becomes an
 // empty attribute where the payload of the field behind it would otherwise not
-// begin at a multiple of 8 in the buffer.
+// begin at a multiple of 8 in the buffer. All pad fields of a struct may have
+// the same number.
 //
 // A type with the methods AppendBinary and UnmarshalBinary
 // ([encoding.BinaryAppender], [encoding.BinaryUnmarshaler], on the type or on a

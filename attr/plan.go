@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -57,6 +58,7 @@ type field struct {
 	typ       uint16  // attribute number
 	flags     uint16  // FlagNested or nothing, or'ed to typ when encoding
 	off       uintptr // in the struct; 0 for an element
+	before    uintptr // where the field before it ends: padding follows
 	omitZero  bool
 	size      uintptr        // of the Go type
 	goType    reflect.Type   // of the field
@@ -98,6 +100,8 @@ type plan struct {
 	late  Set   // attribute numbers of the fields to clear if absent
 	far   []int // fields that would be late, but whose numbers are beyond a Set: cleared before
 	first bool  // there is something to clear before decoding
+
+	numeric bool // all is plain numbers, and cleared late
 
 	given   int  // offset of the field of type Set, or -1
 	unknown int  // offset of the field for unknown attributes, or -1
@@ -152,24 +156,32 @@ func (c *compiler) plan(t reflect.Type) (*plan, error) {
 	}
 	p := &plan{typ: t, given: -1, unknown: -1}
 	c.done[t] = p
-	if err := c.structFields(p, t, 0); err != nil {
+	if err := c.structFields(p, t, 0, 0); err != nil {
 		return nil, err
 	}
 	if err := p.index(); err != nil {
 		return nil, err
 	}
 	p.planClearing()
+	p.numeric = len(p.spans) == 0 && p.unknown < 0 && p.given < 0 && !slices.ContainsFunc(p.fields, func(f field) bool {
+		return f.kind < kind8 || f.kind > kind64
+	})
 	p.first = len(p.far) > 0 || p.unknown >= 0 || len(p.spans) > 0
 	return p, nil
 }
 
-// structFields adds the fields of t, which lies at offset off of the plan's type.
-func (c *compiler) structFields(p *plan, t reflect.Type, off uintptr) error {
+// structFields adds the fields of t, which lies at offset off of the plan's
+// type, behind a field that ends at offset before.
+func (c *compiler) structFields(p *plan, t reflect.Type, off, before uintptr) error {
 	for i := range t.NumField() {
 		sf := t.Field(i)
+		if i > 0 {
+			last := t.Field(i - 1)
+			before = off + last.Offset + last.Type.Size()
+		}
 		tag, ok := sf.Tag.Lookup("nl")
 		if !ok && sf.Anonymous && sf.Type.Kind() == reflect.Struct {
-			if err := c.structFields(p, sf.Type, off+sf.Offset); err != nil {
+			if err := c.structFields(p, sf.Type, off+sf.Offset, before); err != nil {
 				return err
 			}
 			continue
@@ -177,7 +189,7 @@ func (c *compiler) structFields(p *plan, t reflect.Type, off uintptr) error {
 		if !ok || tag == "-" {
 			continue
 		}
-		if err := c.taggedField(p, sf, tag, off+sf.Offset); err != nil {
+		if err := c.taggedField(p, sf, tag, off+sf.Offset, before); err != nil {
 			if e, ok := err.(*Error); ok && e.Type != "" {
 				return err // of a struct inside
 			}
@@ -187,7 +199,7 @@ func (c *compiler) structFields(p *plan, t reflect.Type, off uintptr) error {
 	return nil
 }
 
-func (c *compiler) taggedField(p *plan, sf reflect.StructField, tag string, off uintptr) error {
+func (c *compiler) taggedField(p *plan, sf reflect.StructField, tag string, off, before uintptr) error {
 	if !sf.IsExported() && sf.Name != "_" {
 		return fmt.Errorf("the field is not exported")
 	}
@@ -233,7 +245,7 @@ func (c *compiler) taggedField(p *plan, sf reflect.StructField, tag string, off 
 	if err != nil {
 		return err
 	}
-	f := field{typ: o.number, off: off, name: sf.Name, wireName: o.name, omitZero: o.omitZero}
+	f := field{typ: o.number, off: off, before: before, name: sf.Name, wireName: o.name, omitZero: o.omitZero}
 	if f.wireName == "" {
 		f.wireName = wireName(sf.Name)
 	}
@@ -526,7 +538,8 @@ func (p *plan) planClearing() {
 		case f.late():
 			p.far = append(p.far, i)
 		case len(p.spans) > 0 && p.adjoins(f):
-			p.spans[len(p.spans)-1].len += f.size
+			last := &p.spans[len(p.spans)-1]
+			last.len = f.off + f.size - last.off
 		default:
 			p.spans = append(p.spans, span{f.off, f.size})
 		}
@@ -536,10 +549,10 @@ func (p *plan) planClearing() {
 // late reports whether f is cleared after decoding: its memory is worth keeping.
 func (f *field) late() bool { return f.pointered || f.kind == kindNest }
 
-// adjoins reports whether f begins where the last span ends.
+// adjoins reports whether nothing but padding is between the last span and f.
 func (p *plan) adjoins(f field) bool {
 	last := p.spans[len(p.spans)-1]
-	return f.off == last.off+last.len
+	return f.before == last.off+last.len
 }
 
 func hasPointers(t reflect.Type) bool {

@@ -300,7 +300,7 @@ func checkDecoded(t *testing.T, in []byte, used reflect.Value) {
 // value after the other into one variable leaves nothing of the former; and so
 // it is with bytes that somebody has tampered with.
 func TestRandomTypes(t *testing.T) {
-	types := 200
+	types := 100
 	if testing.Short() {
 		types = 50
 	}

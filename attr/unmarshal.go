@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"math/bits"
 	"net/netip"
 	"reflect"
 	"time"
@@ -72,7 +73,11 @@ func (p *plan) decode(b []byte, base unsafe.Pointer, depth int) error {
 		} else if p.unknown >= 0 {
 			p.keep(b[i:i+n], base)
 		}
-		i, seen = p.numbers(b, i+align(n), base, seen|1<<t)
+		i += align(n)
+		seen |= 1 << t
+		if i <= len(b)-headerLen {
+			i, seen = p.numbers(b, i, base, seen)
+		}
 	}
 	if absent := p.late &^ seen; absent != 0 {
 		p.clearLate(absent, base)
@@ -138,10 +143,8 @@ func (p *plan) clearFirst(base unsafe.Pointer) {
 
 // clearLate clears the fields of the attributes that were absent.
 func (p *plan) clearLate(absent Set, base unsafe.Pointer) {
-	for i := range p.fields {
-		if f := &p.fields[i]; absent.Has(f.typ) {
-			f.clear(base)
-		}
+	for ; absent != 0; absent &= absent - 1 {
+		p.fields[p.entries[bits.TrailingZeros64(uint64(absent))].field-1].clear(base)
 	}
 }
 
@@ -322,9 +325,9 @@ func (f *field) decodeArray(b []byte, s *sliceHeader, depth int) error {
 	}
 	s.len = 0
 	elem := f.elem
-	var sub *plan // of elements that onlyNumbers may try
-	if elem.kind == kindNest && depth+1 < MaxDepth {
-		sub = elem.sub
+	var numbers *plan // of elements that have nothing else, as in most lists
+	if elem.kind == kindNest && elem.sub.numeric && depth+1 < MaxDepth {
+		numbers = elem.sub
 	}
 	for i := 0; i <= len(b)-headerLen; {
 		n := int(binary.NativeEndian.Uint16(b[i:]))
@@ -337,24 +340,19 @@ func (f *field) decodeArray(b []byte, s *sliceHeader, depth int) error {
 		dst := unsafe.Add(s.data, uintptr(s.len)*elem.size)
 		s.len++
 		v := b[i+headerLen : i+n]
-		if sub == nil || !sub.onlyNumbers(v, dst) {
-			if err := elem.decode(v, dst, depth+1, false); err != nil {
-				return within(err, binary.NativeEndian.Uint16(b[i+2:])&typeMask, fmt.Sprintf("[%d]", s.len-1))
+		if numbers != nil {
+			// The short way, if all are there and nothing else is.
+			if end, seen := numbers.numbers(v, 0, dst, 0); end > len(v)-headerLen && numbers.late&^seen == 0 {
+				i += align(n)
+				continue
 			}
+		}
+		if err := elem.decode(v, dst, depth+1, false); err != nil {
+			return within(err, binary.NativeEndian.Uint16(b[i+2:])&typeMask, fmt.Sprintf("[%d]", s.len-1))
 		}
 		i += align(n)
 	}
 	return nil
-}
-
-// onlyNumbers decodes b if it holds all the plain numbers of a struct that has
-// nothing else, as the entries of most arrays do; else decode must.
-func (p *plan) onlyNumbers(b []byte, base unsafe.Pointer) bool {
-	if p.first || p.given >= 0 {
-		return false
-	}
-	i, seen := p.numbers(b, 0, base, 0)
-	return i > len(b)-headerLen && p.late&^seen == 0
 }
 
 // decodeKeyed decodes a nest whose entries' numbers go into a field of each element.
@@ -363,18 +361,21 @@ func (f *field) decodeKeyed(b []byte, s *sliceHeader, depth int) error {
 		return ErrDepth
 	}
 	s.len = 0
-	for len(b) >= headerLen {
-		n := int(binary.NativeEndian.Uint16(b))
-		t := binary.NativeEndian.Uint16(b[2:]) & typeMask
-		if n < headerLen || n > len(b) {
-			return badLength(b)
+	for i := 0; i <= len(b)-headerLen; {
+		n := int(binary.NativeEndian.Uint16(b[i:]))
+		t := binary.NativeEndian.Uint16(b[i+2:]) & typeMask
+		if n < headerLen || n > len(b)-i {
+			return badLength(b[i:])
 		}
 		if s.len == s.cap {
-			f.grow(s, countEntries(b))
+			f.grow(s, countEntries(b[i:]))
 		}
 		dst := unsafe.Add(s.data, uintptr(s.len)*f.elem.size)
 		s.len++
-		if err := f.elem.decode(b[headerLen:n], dst, depth+1, false); err != nil {
+		if depth+1 >= MaxDepth {
+			return within(ErrDepth, t, fmt.Sprintf("[%d]", s.len-1))
+		}
+		if err := f.sub.decode(b[i+headerLen:i+n], dst, depth+2); err != nil {
 			return within(err, t, fmt.Sprintf("[%d]", s.len-1))
 		}
 		switch key := unsafe.Add(dst, f.keyOff); f.keySize {
@@ -388,7 +389,7 @@ func (f *field) decodeKeyed(b []byte, s *sliceHeader, depth int) error {
 		case 4:
 			*(*uint32)(key) = uint32(t)
 		}
-		b = b[min(align(n), len(b)):]
+		i += align(n)
 	}
 	return nil
 }

@@ -47,7 +47,7 @@ var cFields = []cField{
 	{"ac_gid", 4, 2, false, FieldGID, func(s *Stats) uint64 { return uint64(s.GID) }},
 	{"ac_pid", 4, 2, false, FieldPID, func(s *Stats) uint64 { return uint64(uint32(s.PID)) }},
 	{"ac_ppid", 4, 2, false, FieldParentPID, func(s *Stats) uint64 { return uint64(uint32(s.ParentPID)) }},
-	{"ac_btime", 4, 2, false, FieldBeginTime, func(s *Stats) uint64 { return unix(s.BeginTime) }},
+	{"ac_btime", 4, 2, false, FieldBeginTime, func(s *Stats) uint64 { return unixSeconds(s.BeginTime) }},
 	{"ac_etime", 8, 2, true, FieldElapsedTime, func(s *Stats) uint64 { return uint64(s.ElapsedTime / time.Microsecond) }},
 	{"ac_utime", 8, 2, false, FieldUserTime, func(s *Stats) uint64 { return uint64(s.UserTime / time.Microsecond) }},
 	{"ac_stime", 8, 2, false, FieldSystemTime, func(s *Stats) uint64 { return uint64(s.SystemTime / time.Microsecond) }},
@@ -73,7 +73,7 @@ var cFields = []cField{
 	{"freepages_delay_total", 8, 7, false, FieldFreePagesDelay, func(s *Stats) uint64 { return uint64(s.FreePagesDelay.Total) }},
 	{"thrashing_count", 8, 9, false, FieldThrashingDelay, func(s *Stats) uint64 { return s.ThrashingDelay.Count }},
 	{"thrashing_delay_total", 8, 9, false, FieldThrashingDelay, func(s *Stats) uint64 { return uint64(s.ThrashingDelay.Total) }},
-	{"ac_btime64", 8, 10, false, FieldBeginTime, func(s *Stats) uint64 { return unix(s.BeginTime) }},
+	{"ac_btime64", 8, 10, false, FieldBeginTime, func(s *Stats) uint64 { return unixSeconds(s.BeginTime) }},
 	{"compact_count", 8, 11, false, FieldCompactDelay, func(s *Stats) uint64 { return s.CompactDelay.Count }},
 	{"compact_delay_total", 8, 11, false, FieldCompactDelay, func(s *Stats) uint64 { return uint64(s.CompactDelay.Total) }},
 	{"ac_tgid", 4, 12, false, FieldTGID, func(s *Stats) uint64 { return uint64(uint32(s.TGID)) }},
@@ -86,7 +86,7 @@ var cFields = []cField{
 	{"irq_delay_total", 8, 14, false, FieldIRQDelay, func(s *Stats) uint64 { return uint64(s.IRQDelay.Total) }},
 }
 
-func unix(t time.Time) uint64 {
+func unixSeconds(t time.Time) uint64 {
 	if t.IsZero() {
 		return 0
 	}
@@ -136,7 +136,7 @@ func cLayout(version int) ([]placed, int) {
 		for _, d := range delays {
 			list = append(list,
 				cField{d.name + "_delay_max_ts.tv_sec", 8, 17, false, FieldDelayMaxAt,
-					func(s *Stats) uint64 { return unix(d.delay(s).MaxAt) }},
+					func(s *Stats) uint64 { return unixSeconds(d.delay(s).MaxAt) }},
 				cField{d.name + "_delay_max_ts.tv_nsec", 8, 17, false, FieldDelayMaxAt,
 					func(s *Stats) uint64 { return uint64(d.delay(s).MaxAt.Nanosecond()) }})
 		}
