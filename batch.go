@@ -287,7 +287,7 @@ func (b *Batch) receive(ctx context.Context, on Caller, s *socket, members []mem
 	for last.state != finished {
 		n, err := s.conn.Receive(ctx)
 		if err != nil {
-			if lost == nil && errors.Is(err, ErrOverrun) {
+			if lost == nil && (errors.Is(err, ErrOverrun) || errors.Is(err, netlink.ErrTruncated) || errors.Is(err, netlink.ErrMalformed)) {
 				// What the kernel did queue is there: take it, and do not wait.
 				lost = err
 				var cancel context.CancelFunc

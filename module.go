@@ -5,12 +5,18 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"time"
 )
 
 // loadModule runs modprobe.
 func loadModule(ctx context.Context, module string) error {
-	out, err := exec.CommandContext(ctx, "modprobe", "--", module).CombinedOutput()
-	if err != nil {
+	cmd := exec.CommandContext(ctx, "modprobe", "--", module)
+	cmd.WaitDelay = time.Millisecond // what modprobe has started may outlive it, and hold its output open
+	out, err := cmd.CombinedOutput()
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("load module %s: %w", module, ctx.Err())
+	case err != nil:
 		return fmt.Errorf("load module %s: %w: %s", module, err, bytes.TrimSpace(out))
 	}
 	return nil

@@ -95,8 +95,8 @@
 // struct must have the same bytes in memory as on the wire: the compiler's
 // padding has to be spelled out by blank fields, as in `_ [4]byte`, or it is an
 // error. Single fields are in network byte order with the tag `nl:"be"`. A
-// longer payload is accepted, since the kernel appends to its structs; what
-// exceeds the Go type is ignored.
+// struct takes a longer payload too, since the kernel appends to its structs;
+// what exceeds the Go type is ignored. An array takes its own length only.
 //
 // A pad field, `_ struct{}` tagged `nl:"7,pad"`, has no memory. It becomes an
 // empty attribute where the payload of the field behind it would otherwise not

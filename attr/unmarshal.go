@@ -283,7 +283,7 @@ func (f *field) decode(v []byte, dst unsafe.Pointer, depth int, again bool) erro
 	case kindConvert:
 		return f.decodeConverted(v, dst)
 	case kindFixed:
-		if len(v) < int(f.fixed.size) {
+		if n := int(f.fixed.size); len(v) < n || len(v) > n && f.goType.Kind() == reflect.Array {
 			return wantBytes(int(f.fixed.size), len(v))
 		}
 		f.fixed.load(dst, v)

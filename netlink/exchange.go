@@ -42,12 +42,20 @@ func (c *Conn) Begin(request []byte, single bool) (Exchange, error) {
 // (ErrOverrun, ErrTruncated, ErrMalformed, that of ctx, net.ErrClosed) leaves
 // the exchange unfinished: see [Exchange.Done].
 func (x *Exchange) Next(ctx context.Context) (*Message, error) {
+	c := x.conn
 	for !x.done {
-		m, err := x.conn.Receive(ctx)
-		if err != nil {
-			return nil, err
+		// The rest of a datagram is taken here, what Receive does besides is
+		// rare: a dump is hundreds of messages.
+		m := &c.message
+		if n := m.parse(c.rest); n > 0 && m.Type >= MinType && c.trace == nil {
+			c.rest = c.rest[n:]
+		} else {
+			var err error
+			if m, err = c.Receive(ctx); err != nil {
+				return nil, err
+			}
 		}
-		if m.Sequence != x.sequence || m.PortID != x.conn.port {
+		if m.Sequence != x.sequence || m.PortID != c.port {
 			if x.Event != nil {
 				x.Event(m)
 			}
