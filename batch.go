@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 
 	"github.com/gnlgo/gnl/netlink"
 )
@@ -290,18 +291,24 @@ func (b *Batch) receive(ctx context.Context, on Caller, s *socket, members []mem
 			if lost == nil && (errors.Is(err, ErrOverrun) || errors.Is(err, netlink.ErrTruncated) || errors.Is(err, netlink.ErrMalformed)) {
 				// What the kernel did queue is there: take it, and do not wait.
 				lost = err
+				s.overran = s.overran || errors.Is(err, ErrOverrun)
 				var cancel context.CancelFunc
 				ctx, cancel = context.WithCancel(context.WithoutCancel(ctx))
 				cancel()
 				continue
 			}
+			// A pinned socket goes on after a loss, as it does after a single request's.
+			fit := lost != nil && s.event != nil && !errors.Is(err, net.ErrClosed)
 			if lost == nil {
 				lost = err
 			}
 			for i := range members {
-				members[i].fail(fmt.Errorf("%w: %w", ErrUnknownOutcome, lost))
+				if m := &members[i]; m.state == sent {
+					s.forgotten = append(s.forgotten, m.sequence)
+					m.fail(fmt.Errorf("%w: %w", ErrUnknownOutcome, lost))
+				}
 			}
-			return false
+			return fit
 		}
 		m := find(members, n, first, s.conn.PortID())
 		if m == nil {
@@ -322,10 +329,10 @@ func (b *Batch) receive(ctx context.Context, on Caller, s *socket, members []mem
 		case m.noReply:
 			m.state = finished
 		default:
-			m.fail(ErrNoReply)
+			m.fail(fmt.Errorf("%w: what came behind it was answered, and this was not", ErrUnknownOutcome))
 		}
 	}
-	return lost == nil
+	return lost == nil || s.event != nil
 }
 
 // find returns the member that n answers, or nil.

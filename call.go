@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"reflect"
+	"time"
 
 	"github.com/gnlgo/gnl/netlink"
 )
@@ -18,14 +20,15 @@ const payloadAt = netlink.HeaderLen + genlHeaderLen
 
 // call is one request under way on a socket of its own.
 type call struct {
-	on     Caller
-	socket *socket
-	x      netlink.Exchange
-	what   *operation
-	family familyID
-	dump   bool
-	single bool
-	again  bool // it has been repeated already, with a family id resolved anew
+	on      Caller
+	socket  *socket
+	x       netlink.Exchange
+	what    *operation
+	family  familyID
+	dump    bool
+	single  bool
+	unlucky bool // it failed by an answer, not by its context: the rest is there
+	again   bool // it has been repeated already, with a family id resolved anew
 }
 
 // operation says which command of which family is meant.
@@ -82,6 +85,7 @@ func (c *call) next(ctx context.Context) (*netlink.Message, error) {
 	m, err := c.x.Next(ctx)
 	if err == nil {
 		if len(m.Data) < genlHeaderLen+c.family.headerSize {
+			c.unlucky = true
 			return m, c.what.failed(c.dump, errShortMessage)
 		}
 		return m, nil
@@ -93,6 +97,8 @@ func (c *call) next(ctx context.Context) (*netlink.Message, error) {
 		}
 		return m, err
 	}
+	c.socket.overran = c.socket.overran || errors.Is(err, ErrOverrun)
+	c.unlucky = ctx.Err() == nil
 	if isUnknownFamily(err) && !c.again {
 		c.again = true
 		if now, moved := c.on.client().moved(ctx, c.socket, c.what, c.family); moved {
@@ -107,12 +113,46 @@ func (c *call) next(ctx context.Context) (*netlink.Message, error) {
 	return m, c.what.refused(c.dump, err, c.socket.request, c.family.headerSize)
 }
 
+// settleTime is how long the rest of an answer that went wrong may take. The
+// kernel has queued it long since, but for families that answer later.
+const settleTime = 100 * time.Millisecond
+
 // end gives the socket back.
 func (c *call) end() {
-	if c.socket != nil {
-		c.on.release(c.socket, c.x.Done())
-		c.socket = nil
+	if c.socket == nil {
+		return
 	}
+	fit := c.x.Done()
+	if !fit && c.unlucky && c.socket.event != nil {
+		fit = c.settle()
+	}
+	c.on.release(c.socket, fit)
+	c.socket = nil
+}
+
+// settle reads an answer that went wrong on to its end: a pinned socket has
+// things tied to it in the kernel, and should survive that. After an overrun the
+// end may be lost. Then what is queued is all that comes, and should a family
+// answer later still, its answer is known by its sequence number.
+func (c *call) settle() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), settleTime)
+	defer cancel()
+	if c.socket.overran {
+		cancel()
+	}
+	for !c.x.Done() {
+		_, err := c.x.Next(ctx)
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return false
+		case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+			if c.socket.overran {
+				c.socket.forgotten = append(c.socket.forgotten, c.x.Sequence())
+			}
+			return c.socket.overran
+		}
+	}
+	return true
 }
 
 // outcome is what a call that has come to io.EOF ends with.

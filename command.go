@@ -101,6 +101,7 @@ func (c *Command[Request, Reply]) DoInto(ctx context.Context, on Caller, request
 		case err != nil:
 			return err
 		case replies > 0 && !p.noReply:
+			k.unlucky = true
 			return k.what.failed(false, ErrMoreReplies)
 		}
 		if err := p.decode(&k, m, reply); err != nil {
@@ -228,6 +229,7 @@ func (p *compiled[Request, Reply]) appendTo(b []byte, request *Request) ([]byte,
 // decode decodes an answer.
 func (p *compiled[Request, Reply]) decode(k *call, m *netlink.Message, reply *Reply) error {
 	if err := p.load(m.Data[genlHeaderLen:], k.family.headerSize, reply); err != nil {
+		k.unlucky = true
 		return k.what.failed(k.dump, err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"sync"
 
@@ -17,8 +18,10 @@ type ConnConfig struct {
 	// ReceiveBuffer is how many bytes the kernel may queue (see
 	// netlink.Config). Zero is the Client's setting.
 	ReceiveBuffer int
-	// Datagrams is how many one system call may take (see netlink.Config).
-	Datagrams int
+	// Datagrams is how many one system call may take, and MessageSize the
+	// largest of them (see netlink.Config). Zero is the Client's setting.
+	Datagrams   int
+	MessageSize int
 }
 
 // Conn is one socket, for what the kernel binds to a port id: a TASKSTATS
@@ -54,7 +57,12 @@ func (c *Client) Conn(ctx context.Context, config *ConnConfig) (*Conn, error) {
 		if config.ReceiveBuffer != 0 {
 			cfg.ReceiveBuffer = config.ReceiveBuffer
 		}
-		cfg.Datagrams = config.Datagrams
+		if config.Datagrams != 0 {
+			cfg.Datagrams = config.Datagrams
+		}
+		if config.MessageSize != 0 {
+			cfg.MessageSize = config.MessageSize
+		}
 	}
 	nc, err := c.config.Dial(&cfg)
 	if err != nil {
@@ -62,7 +70,7 @@ func (c *Client) Conn(ctx context.Context, config *ConnConfig) (*Conn, error) {
 	}
 	conn := &Conn{owner: c, s: &socket{conn: nc}, turn: make(chan struct{}, 1)}
 	conn.s.event = func(m *netlink.Message) {
-		if v, ok := c.eventView(m); ok {
+		if v, ok := conn.eventView(m); ok {
 			conn.mu.Lock()
 			conn.events = append(conn.events, v.Clone())
 			conn.mu.Unlock()
@@ -147,7 +155,7 @@ func (c *Conn) member(family, group string, err error) error {
 
 // Receive returns the next event: a message that answers none of this Conn's
 // requests. It waits until ctx is done. ErrOverrun says that events were lost;
-// the Conn goes on.
+// the Conn goes on, unless it was a request that met the overrun.
 func (c *Conn) Receive(ctx context.Context) (*Message, error) {
 	m := new(Message)
 	return m, c.ReceiveInto(ctx, m)
@@ -175,6 +183,10 @@ func (c *Conn) receive(ctx context.Context, m *Message) (again bool, err error) 
 	}
 	defer func() { <-c.turn }()
 
+	if c.s.overran {
+		c.s.overran = false
+		return false, ErrOverrun
+	}
 	c.mu.Lock()
 	if len(c.events) > 0 {
 		m.set(c.events[0])
@@ -201,7 +213,7 @@ func (c *Conn) receive(ctx context.Context, m *Message) (again bool, err error) 
 	n, err := c.s.conn.Receive(waitCtx)
 	switch {
 	case err == nil:
-		v, ok := c.owner.eventView(n)
+		v, ok := c.eventView(n)
 		if ok {
 			m.set(&v)
 		}
@@ -212,12 +224,13 @@ func (c *Conn) receive(ctx context.Context, m *Message) (again bool, err error) 
 	return false, err
 }
 
-// eventView returns n as a Message; false for what no family sent: a late ack.
-func (c *Client) eventView(n *netlink.Message) (m Message, ok bool) {
-	if n.Type < netlink.MinType {
+// eventView returns n as a Message; false for what is no event: a late ack, and
+// the answer to a request that has been given up.
+func (c *Conn) eventView(n *netlink.Message) (m Message, ok bool) {
+	if n.Type < netlink.MinType || n.PortID == c.PortID() && slices.Contains(c.s.forgotten, n.Sequence) {
 		return m, false
 	}
-	name, headerSize := c.familyOf(n.Type)
+	name, headerSize := c.owner.familyOf(n.Type)
 	if len(n.Data) < genlHeaderLen+headerSize {
 		return m, false
 	}

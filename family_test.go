@@ -166,7 +166,7 @@ func TestATracedRequestShowsEveryMessageDecoded(t *testing.T) {
 	if _, err := c.Family(timeout(t), "nlctrl"); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"sent: type 16, flags request, sequence 1", "command 3, version 2\n  2: \"nlctrl\"\n", "received: type 16", "  7:\n    1:\n      2: ", `1: "notify"`} {
+	for _, want := range []string{"sent: type 16, flags request, sequence ", "command 3, version 2\n  2: \"nlctrl\"\n", "received: type 16", "  7:\n    1:\n      2: ", `1: "notify"`} {
 		if !strings.Contains(trace.String(), want) {
 			t.Errorf("%q is not in the trace:\n%s", want, trace.String())
 		}

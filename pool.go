@@ -12,11 +12,13 @@ import (
 
 // socket is a netlink socket together with the memory for its requests.
 type socket struct {
-	conn    *netlink.Conn
-	request []byte                 // the last one, for the explanation of errors
-	event   func(*netlink.Message) // receives what is no answer; nil: such is dropped
-	broken  bool                   // answers that nobody waits for may still come
-	window  int                    // how many members of a batch fit one send; 0: not worked out yet
+	conn      *netlink.Conn
+	request   []byte                 // the last one, for the explanation of errors
+	event     func(*netlink.Message) // receives what is no answer; nil: such is dropped
+	broken    bool                   // answers that nobody waits for may still come
+	overran   bool                   // during a request, so that events may have been lost with its answer
+	forgotten []uint32               // sequence numbers of requests whose answers were lost, should they still come
+	window    int                    // how many members of a batch fit one send; 0: not worked out yet
 }
 
 // pool lends sockets, the one used last first, and opens up to max. Those who

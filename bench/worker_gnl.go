@@ -93,30 +93,17 @@ func gnlFamilies() (*work, error) {
 	}), nil
 }
 
-type gnlTaskRequest struct {
-	PID uint32 `nl:"1"`
-}
-
-type gnlTaskReply struct {
-	Aggregate struct {
-		PID   uint32          `nl:"1"`
-		Stats taskstats.Stats `nl:"3"`
-	} `nl:"4"`
-}
-
 func gnlTaskstats() (*work, error) {
 	c, err := gnl.Open(nil)
 	if err != nil {
 		return nil, err
 	}
-	ctx := context.Background()
-	get := gnl.Command[gnlTaskRequest, gnlTaskReply]{Family: "TASKSTATS", ID: 1, Name: "get", Version: 1, Single: true}
-	request := gnlTaskRequest{PID: uint32(os.Getpid())}
-	var reply gnlTaskReply
-	op := func() error { return get.DoInto(ctx, c, &request, &reply) }
+	ctx, client, pid := context.Background(), taskstats.New(c), os.Getpid()
+	var stats taskstats.Stats
+	op := func() error { return client.PIDInto(ctx, pid, &stats) }
 	return simply(op, func() error {
-		if pid := reply.Aggregate.Stats.PID; pid != int(request.PID) {
-			return fmt.Errorf("statistics of %d, not %d", pid, request.PID)
+		if stats.PID != pid {
+			return fmt.Errorf("statistics of %d, not %d", stats.PID, pid)
 		}
 		return nil
 	}), nil
@@ -252,22 +239,18 @@ func gnlBatchTaskstats() (*work, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx := context.Background()
-	get := gnl.Command[gnlTaskRequest, gnlTaskReply]{Family: "TASKSTATS", ID: 1, Name: "get", Version: 1, Single: true}
-	request := gnlTaskRequest{PID: uint32(os.Getpid())}
-	replies := make([]gnlTaskReply, batchSize)
-	var b gnl.Batch
+	ctx, client, pid := context.Background(), taskstats.New(c), os.Getpid()
+	results := make([]taskstats.Result, batchSize)
+	for i := range results {
+		results[i].PID = pid
+	}
 	return batches(func() error {
-		b.Reset()
-		for i := range replies {
-			get.AddTo(&b, &request, &replies[i])
-		}
-		if err := b.Do(ctx, c); err != nil {
+		if err := client.ManyInto(ctx, results); err != nil {
 			return err
 		}
-		for i := range replies {
-			if pid := replies[i].Aggregate.Stats.PID; pid != int(request.PID) {
-				return fmt.Errorf("statistics of %d, not %d", pid, request.PID)
+		for i := range results {
+			if got := results[i].Stats.PID; got != pid {
+				return fmt.Errorf("statistics of %d, not %d", got, pid)
 			}
 		}
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"sync/atomic"
@@ -119,7 +120,9 @@ func Dial(protocol int, config *Config) (*Conn, error) {
 		return nil, fmt.Errorf("netlink: config: MessageSize %d, ReceiveBuffer %d, Datagrams %d: too small",
 			cfg.MessageSize, cfg.ReceiveBuffer, cfg.Datagrams)
 	}
-	c := &Conn{peer: cfg.Peer, trace: cfg.Trace}
+	// The kernel gives a port that was closed to the next socket. What still
+	// comes for the old one must not look like an answer: begin anywhere.
+	c := &Conn{peer: cfg.Peer, trace: cfg.Trace, seq: rand.Uint32()}
 	if err := cfg.Namespace.Do(func() (err error) {
 		c.fd, c.port, err = unix.NetlinkSocket(protocol, cfg.Peer)
 		return err
@@ -276,6 +279,9 @@ func (c *Conn) send(b []byte) (sequence uint32, err error) {
 // goes on with what comes next.
 func (c *Conn) Receive(ctx context.Context) (*Message, error) {
 	m := &c.message
+	if c.users.Load()&closedBit != 0 {
+		return nil, net.ErrClosed
+	}
 	for {
 		for len(c.rest) > 0 {
 			n := m.parse(c.rest)

@@ -83,6 +83,9 @@ func (x *Exchange) Next(ctx context.Context) (*Message, error) {
 	return nil, io.EOF
 }
 
+// Sequence is the sequence number of the request.
+func (x *Exchange) Sequence() uint32 { return x.sequence }
+
 // Done reports whether the exchange has come to its end, so that the Conn is
 // fit for the next one.
 func (x *Exchange) Done() bool { return x.done }

@@ -1,0 +1,186 @@
+package taskstats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"sync"
+
+	"github.com/gnlgo/gnl"
+	"github.com/gnlgo/gnl/internal/unix"
+)
+
+// The family of both interfaces, see include/uapi/linux/taskstats.h and
+// cgroupstats.h.
+const (
+	family        = "TASKSTATS"
+	familyVersion = 1
+)
+
+// A request names one task or one thread group (TASKSTATS_CMD_ATTR_*), and the
+// reply has its statistics in a nest (TASKSTATS_TYPE_*).
+type (
+	taskRequest struct {
+		PID uint32 `nl:"1,name=pid"`
+	}
+	taskReply struct {
+		Task struct {
+			PID   uint32 `nl:"1"`
+			Stats *Stats `nl:"3"`
+		} `nl:"4"`
+	}
+	groupRequest struct {
+		TGID uint32 `nl:"2,name=tgid"`
+	}
+	groupReply struct {
+		Group struct {
+			TGID  uint32 `nl:"2"`
+			Stats *Stats `nl:"3"`
+		} `nl:"5"`
+	}
+)
+
+// TASKSTATS_CMD_GET, answered by TASKSTATS_CMD_NEW.
+var (
+	getTask  = gnl.Command[taskRequest, taskReply]{Family: family, ID: 1, Name: "get", Version: familyVersion, Single: true}
+	getGroup = gnl.Command[groupRequest, groupReply]{Family: family, ID: 1, Name: "get", Version: familyVersion, Single: true}
+)
+
+// Client asks for statistics. It is safe for concurrent use, as the gnl.Client
+// behind it is.
+type Client struct{ gnl *gnl.Client }
+
+// New returns a Client that works over client, which stays the caller's to
+// close. Nothing is asked of the kernel yet.
+func New(client *gnl.Client) *Client { return &Client{client} }
+
+// PID returns the statistics of one task: a thread by its id, and by a process's
+// id its main thread alone. They need CAP_NET_ADMIN in the initial user
+// namespace, also for tasks of one's own.
+//
+// A task that is not there is os.ErrNotExist (and syscall.ESRCH). Ids are those
+// of the caller's pid namespace.
+func (c *Client) PID(ctx context.Context, pid int) (Stats, error) {
+	var s Stats
+	err := c.PIDInto(ctx, pid, &s)
+	return s, err
+}
+
+// PIDInto is [Client.PID] into the caller's memory. It allocates nothing, but
+// for a Comm that differs from what s held. On an error s stays as it was.
+func (c *Client) PIDInto(ctx context.Context, pid int, s *Stats) error {
+	if err := checkPID("pid", pid); err != nil {
+		return err
+	}
+	q := taskQueries.Get().(*taskQuery)
+	q.request.PID, q.reply.Task.Stats = uint32(pid), s
+	err := getTask.DoInto(ctx, c.gnl, &q.request, &q.reply)
+	if err == nil {
+		err = q.reply.finish()
+	}
+	q.reply.Task.Stats = nil
+	taskQueries.Put(q)
+	if err != nil {
+		return explain(fmt.Sprintf("pid %d", pid), err, nil)
+	}
+	return nil
+}
+
+// TGID returns the sums over the threads of a process, given by its id or that
+// of any of its threads. [Stats.Group] is set, and [Stats.TGID] is the id given.
+//
+// The kernel sums up the times, delays and context switches only; what cannot
+// be summed up, as the name and the user, and memory and I/O are in the records
+// of the threads: see [Client.PID] and [Stats.Has]. Of threads that have ended,
+// kernels before April 2026 count what CPURealTime, CPUVirtualTime and the
+// delays say, but not UserTime, SystemTime, ElapsedTime and the context switches.
+func (c *Client) TGID(ctx context.Context, tgid int) (Stats, error) {
+	var s Stats
+	err := c.TGIDInto(ctx, tgid, &s)
+	return s, err
+}
+
+// TGIDInto is [Client.TGID] into the caller's memory, as [Client.PIDInto] is.
+func (c *Client) TGIDInto(ctx context.Context, tgid int, s *Stats) error {
+	if err := checkPID("tgid", tgid); err != nil {
+		return err
+	}
+	q := groupQueries.Get().(*groupQuery)
+	q.request.TGID, q.reply.Group.Stats = uint32(tgid), s
+	err := getGroup.DoInto(ctx, c.gnl, &q.request, &q.reply)
+	if err == nil {
+		err = q.reply.finish(tgid)
+	}
+	q.reply.Group.Stats = nil
+	groupQueries.Put(q)
+	if err != nil {
+		return explain(fmt.Sprintf("tgid %d", tgid), err, nil)
+	}
+	return nil
+}
+
+// Self returns the statistics of this process, over all its threads: it is
+// [Client.TGID] of os.Getpid(). A Go program runs on many threads, so that its
+// main thread, which PID would give, has had only a part in what the program
+// did. Only that thread's record, though, has the name, the user, and when the
+// process began.
+func (c *Client) Self(ctx context.Context) (Stats, error) { return c.TGID(ctx, os.Getpid()) }
+
+// SelfInto is [Client.Self] into the caller's memory, as [Client.PIDInto] is.
+func (c *Client) SelfInto(ctx context.Context, s *Stats) error {
+	return c.TGIDInto(ctx, os.Getpid(), s)
+}
+
+// checkPID refuses what would not arrive at the kernel as it was meant.
+func checkPID(what string, pid int) error {
+	if pid <= 0 || pid > math.MaxInt32 {
+		return &Error{
+			What: fmt.Sprintf("%s %d", what, pid),
+			Why:  fmt.Sprintf("ids of tasks are 1 to %d", math.MaxInt32),
+			Err:  unix.EINVAL,
+		}
+	}
+	return nil
+}
+
+// A query is the memory of one request and its reply, which the compiler
+// cannot keep on the stack.
+type (
+	taskQuery struct {
+		request taskRequest
+		reply   taskReply
+	}
+	groupQuery struct {
+		request groupRequest
+		reply   groupReply
+	}
+)
+
+var (
+	taskQueries  = sync.Pool{New: func() any { return new(taskQuery) }}
+	groupQueries = sync.Pool{New: func() any { return new(groupQuery) }}
+)
+
+var errNoStats = errors.New("the reply has no statistics")
+
+// finish completes a decoded reply: that this is no group is not in the struct.
+func (r *taskReply) finish() error {
+	s := r.Task.Stats
+	if s == nil {
+		return errNoStats
+	}
+	s.Group = false
+	return nil
+}
+
+// finish completes a decoded reply: whose sums they are is not in the struct.
+func (r *groupReply) finish(tgid int) error {
+	s := r.Group.Stats
+	if s == nil {
+		return errNoStats
+	}
+	s.Group, s.TGID = true, tgid
+	return nil
+}

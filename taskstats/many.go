@@ -1,0 +1,117 @@
+package taskstats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+
+	"github.com/gnlgo/gnl"
+)
+
+// Result is what [Client.Many] found out about one task or thread group.
+type Result struct {
+	// PID and Group are what is asked for: the task with that id, or with
+	// Group the sums over the process that it belongs to.
+	PID   int
+	Group bool
+
+	// Stats is valid if Err is nil.
+	Stats Stats
+
+	// Err is an [*Error]: os.ErrNotExist if the task has ended.
+	Err error
+}
+
+// Many returns the statistics of many tasks, one result for each pid and in
+// their order. Some ninety tasks are asked for with one system call, so that it
+// costs about three quarters of asking for one after the other.
+//
+// That a task has ended is no failure, only a Result.Err. The error returned is
+// the first other one, and nil if there is none; the results are valid all the same.
+func (c *Client) Many(ctx context.Context, pids []int) ([]Result, error) {
+	results := make([]Result, len(pids))
+	for i, pid := range pids {
+		results[i].PID = pid
+	}
+	return results, c.ManyInto(ctx, results)
+}
+
+// ManyInto is [Client.Many] into the caller's memory, which may be used again
+// and again: it asks for what PID and Group of each result say, and sets the
+// rest.
+func (c *Client) ManyInto(ctx context.Context, results []Result) error {
+	m := manyQueries.Get().(*manyQuery)
+	defer manyQueries.Put(m)
+	var first error
+	for len(results) > 0 {
+		part := results[:min(len(results), len(m.tasks))]
+		results = results[len(part):]
+		m.ask(ctx, c.gnl, part)
+		for i := range part {
+			if err := part[i].Err; err != nil && first == nil && !errors.Is(err, fs.ErrNotExist) {
+				first = err
+			}
+		}
+	}
+	return first
+}
+
+// manyQuery is the memory of a batch of queries.
+type manyQuery struct {
+	batch  gnl.Batch
+	tasks  [256]taskReply
+	groups [256]groupReply
+	at     [256]int // position of each in the batch
+}
+
+var manyQueries = sync.Pool{New: func() any { return new(manyQuery) }}
+
+func (m *manyQuery) ask(ctx context.Context, client *gnl.Client, results []Result) {
+	defer func() {
+		// Keep nobody's memory.
+		m.batch.Reset()
+		for i := range results {
+			m.tasks[i].Task.Stats, m.groups[i].Group.Stats = nil, nil
+		}
+	}()
+	for i := range results {
+		r := &results[i]
+		if r.Err = checkPID(r.kind(), r.PID); r.Err != nil {
+			continue
+		}
+		if r.Group {
+			m.groups[i].Group.Stats = &r.Stats
+			m.at[i] = getGroup.AddTo(&m.batch, &groupRequest{uint32(r.PID)}, &m.groups[i])
+		} else {
+			m.tasks[i].Task.Stats = &r.Stats
+			m.at[i] = getTask.AddTo(&m.batch, &taskRequest{uint32(r.PID)}, &m.tasks[i])
+		}
+	}
+	_ = m.batch.Do(ctx, client) // the outcomes are looked at one by one
+	for i := range results {
+		r := &results[i]
+		if r.Err != nil {
+			continue
+		}
+		err := m.batch.Err(m.at[i])
+		switch {
+		case err != nil:
+		case r.Group:
+			err = m.groups[i].finish(r.PID)
+		default:
+			err = m.tasks[i].finish()
+		}
+		if err != nil {
+			r.Err = explain(fmt.Sprintf("%s %d", r.kind(), r.PID), err, nil)
+		}
+	}
+}
+
+func (r *Result) kind() string {
+	if r.Group {
+		return "tgid"
+	}
+	return "pid"
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package taskstats
+
+const raceDetector = false
