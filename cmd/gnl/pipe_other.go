@@ -1,0 +1,6 @@
+//go:build !unix
+
+package main
+
+func ignoreClosedPipes()      {}
+func isClosedPipe(error) bool { return false }

@@ -1,0 +1,9 @@
+package gnltest_test
+
+import (
+	"testing"
+
+	"github.com/gnlgo/gnl/internal/testenv"
+)
+
+func TestMain(m *testing.M) { testenv.Main(m) }
