@@ -49,7 +49,7 @@ func configured(t testing.TB, k *gnltest.Kernel, change func(*gnl.Config)) *gnl.
 }
 
 // echo answers with the number asked for.
-var echo = gnltest.Answer(1, func(n number) (number, error) { return n, nil })
+var echo = gnltest.DoFunc(1, func(n number) (number, error) { return n, nil })
 
 // works fails the test unless a get is answered as it should be.
 func works(t testing.TB, on gnl.Caller) {

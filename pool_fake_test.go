@@ -85,7 +85,7 @@ func TestThoseWhoWaitForASocketAreServedInOrder(t *testing.T) {
 				t.Fatal(n)
 			}
 		}
-		time.Sleep(3 * time.Millisecond) // until it stands in line
+		time.Sleep(10 * time.Millisecond) // until it stands in line
 	}
 	close(release)
 	wg.Wait()

@@ -122,11 +122,11 @@ func TestAFamilysOwnHeaderIsSentAndReceived(t *testing.T) {
 		Header header `nl:"header"`
 		Name   string `nl:"1"`
 	}
-	f := toyFamily(gnltest.Answer(1, func(m message) (message, error) {
+	f := toyFamily(gnltest.DoFunc(1, func(m message) (message, error) {
 		m.Header.Bus++
 		m.Name += "!"
 		return m, nil
-	}), nil, gnltest.Entries(1, func(m message) ([]message, error) {
+	}), nil, gnltest.DumpFunc(1, func(m message) ([]message, error) {
 		return []message{{Header: header{Bus: m.Header.Bus, Device: 1}}, {Header: header{Bus: m.Header.Bus, Device: 2}}}, nil
 	}))
 	f.HeaderSize = 6 // padded to 8

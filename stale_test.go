@@ -42,7 +42,7 @@ func TestAFamilyIsResolvedOnce(t *testing.T) {
 }
 
 func TestAFamilyThatIsLoadedAgainIsFoundUnderItsNewID(t *testing.T) {
-	f := toyFamily(echo, func(*gnltest.Request) error { return nil }, gnltest.Entries(1, func(n number) ([]number, error) { return []number{n, n}, nil }))
+	f := toyFamily(echo, func(*gnltest.Request) error { return nil }, gnltest.DumpFunc(1, func(n number) ([]number, error) { return []number{n, n}, nil }))
 	k, c := fake(t, f)
 	conn, err := c.Conn(t.Context(), nil)
 	must(t, err)

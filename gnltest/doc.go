@@ -7,7 +7,7 @@
 //		Name: "thermometer",
 //		Commands: []gnltest.Command{{
 //			ID: 1,
-//			Do: gnltest.Answer(1, func(q sensorRequest) (sensor, error) {
+//			Do: gnltest.DoFunc(1, func(q sensorRequest) (sensor, error) {
 //				return sensor{ID: q.ID, MilliCelsius: 36_600}, nil
 //			}),
 //		}},

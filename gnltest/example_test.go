@@ -37,7 +37,7 @@ func thermometer() gnltest.Family {
 		Commands: []gnltest.Command{{
 			ID:     1,
 			Policy: []gnl.AttributePolicy{{ID: 1, Type: gnl.TypeU32, Min: gnl.Some(gnl.Unsigned(1))}},
-			Do: gnltest.Answer(1, func(q sensorRequest) (sensor, error) {
+			Do: gnltest.DoFunc(1, func(q sensorRequest) (sensor, error) {
 				for _, s := range sensors {
 					if s.ID == q.ID {
 						return s, nil
@@ -45,7 +45,7 @@ func thermometer() gnltest.Family {
 				}
 				return sensor{}, syscall.ENODEV
 			}),
-			Dump: gnltest.Entries(1, func(struct{}) ([]sensor, error) { return sensors, nil }),
+			Dump: gnltest.DumpFunc(1, func(struct{}) ([]sensor, error) { return sensors, nil }),
 		}},
 	}
 }
@@ -127,7 +127,7 @@ func ExampleKernel_Notify() {
 		fmt.Println(m.Family, m.Command, s, err)
 		break
 	}
-	// Output: thermometer 2 {1 39500} <nil>
+	// thermometer 2 {1 39500} <nil>
 }
 
 // What a real kernel does once in a blue moon: here a dump is interrupted the

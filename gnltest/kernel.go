@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -122,7 +123,7 @@ func (k *Kernel) PortID() uint32 { return k.port }
 func (k *Kernel) Config() *gnl.Config { return &gnl.Config{Dial: k.Dial} }
 
 // Client opens a Client that talks to the Kernel. It is closed together with
-// the Kernel.
+// the Kernel. Should that fail, the test does, or, without one, Client panics.
 func (k *Kernel) Client() *gnl.Client {
 	c, err := gnl.Open(k.Config())
 	if err != nil {
@@ -135,11 +136,18 @@ func (k *Kernel) Client() *gnl.Client {
 }
 
 // Dial opens a socket that is connected to the Kernel. A nil config is the zero
-// netlink.Config. The config's namespace is ignored.
+// netlink.Config. The config's namespace is ignored. Once the Kernel is closed
+// it fails with net.ErrClosed.
 func (k *Kernel) Dial(config *netlink.Config) (*netlink.Conn, error) {
 	var cfg netlink.Config
 	if config != nil {
 		cfg = *config
+	}
+	k.mu.Lock()
+	closed := k.closed
+	k.mu.Unlock()
+	if closed { // its port may be somebody else's by now
+		return nil, fmt.Errorf("gnltest: dial: the kernel has been closed: %w", net.ErrClosed)
 	}
 	cfg.Peer, cfg.Namespace, cfg.Trace = k.port, nil, k.messages.traced(cfg.Trace)
 	c, err := netlink.Dial(netlink.UserSock, &cfg)

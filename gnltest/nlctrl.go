@@ -145,6 +145,7 @@ func (k *Kernel) getFamilies(r *Request) error {
 	k.mu.Lock()
 	families := append([]*family{}, k.registry.order...)
 	k.mu.Unlock()
+	r.endInPlace = true
 	for _, f := range families {
 		r.Reply(ctrlNewFamily, f.message())
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 
@@ -22,6 +23,13 @@ import (
 // twin is a fake with all families of the running kernel, under the same ids.
 func twin(t *testing.T) (*gnltest.Kernel, []gnl.Family) {
 	t.Helper()
+	b, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	must(t, err)
+	var major, minor int
+	fmt.Sscanf(string(b), "%d.%d", &major, &minor)
+	if major < 6 || major == 6 && minor < 18 {
+		t.Skipf("the fake is as Linux 6.18 is, and this is %s", b)
+	}
 	client, err := gnl.Open(nil)
 	if err != nil {
 		t.Fatal(err)

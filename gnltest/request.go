@@ -35,6 +35,7 @@ type Request struct {
 	dump        bool
 	ended       bool   // the dump has come to its end
 	parts       []byte // of a dump, to go out as one datagram
+	endInPlace  bool   // the end of the dump goes with the last parts, if it fits
 	interrupted bool   // the next message of the dump is to say so
 }
 
@@ -339,6 +340,12 @@ func (r *Request) end(err error) {
 		if r.interrupted {
 			m.Flags |= netlink.FlagDumpInterrupted
 		}
+		if b := appendMessages(r.parts, []netlink.Message{m}); r.endInPlace && len(b) <= r.room() {
+			r.finish()
+			r.parts = b
+			r.Flush()
+			return
+		}
 		r.Send(m)
 	case e.Errno != 0 || r.Flags&netlink.FlagAck != 0:
 		r.Send(r.Error(e))
@@ -422,10 +429,10 @@ func codecOf[T any]() attr.Codec[T] {
 	return codec
 }
 
-// Answer makes a handler for [Command.Do] of a function of Go types: those that
+// DoFunc makes a handler for [Command.Do] of a function of Go types: those that
 // the gnl.Command under test has. A reply type that asks for nothing, struct{},
 // is only acknowledged.
-func Answer[In, Out any](command uint8, f func(In) (Out, error)) func(*Request) error {
+func DoFunc[In, Out any](command uint8, f func(In) (Out, error)) func(*Request) error {
 	silent := codecOf[Out]().Empty()
 	return func(r *Request) error {
 		in, err := Decode[In](r)
@@ -440,9 +447,9 @@ func Answer[In, Out any](command uint8, f func(In) (Out, error)) func(*Request) 
 	}
 }
 
-// Entries makes a handler for [Command.Dump] of a function of Go types. What f
+// DumpFunc makes a handler for [Command.Dump] of a function of Go types. What f
 // returns together with an error is sent before it.
-func Entries[In, Out any](command uint8, f func(In) ([]Out, error)) func(*Request) error {
+func DumpFunc[In, Out any](command uint8, f func(In) ([]Out, error)) func(*Request) error {
 	return func(r *Request) error {
 		in, err := Decode[In](r)
 		if err != nil {

@@ -138,7 +138,7 @@ func explainOpen(name, path string) (*netlink.Namespace, error) {
 
 func namespacesThereAre() string {
 	if names := namespaces(); len(names) > 0 {
-		return "there are: " + strings.Join(names, ", ")
+		return "those there are: " + strings.Join(names, ", ")
 	}
 	return "there are none with a name (ip netns add makes one)"
 }
