@@ -282,8 +282,8 @@ func (b *Batch) build(ctx context.Context, on Caller, s *socket, members []membe
 // receive reads answers until the last member has come to its end.
 func (b *Batch) receive(ctx context.Context, on Caller, s *socket, members []member, first uint32) (fit bool) {
 	last := &members[len(members)-1]
-	s.conn.SetDatagrams(min(len(members), answersAtOnce))
-	defer s.conn.SetDatagrams(1)
+	before := s.conn.SetDatagrams(min(len(members), answersAtOnce))
+	defer s.conn.SetDatagrams(before)
 	var lost error
 	for last.state != finished {
 		n, err := s.conn.Receive(ctx)

@@ -28,6 +28,7 @@ type call struct {
 	dump    bool
 	single  bool
 	unlucky bool // it failed by an answer, not by its context: the rest is there
+	overran bool // part of its answer was lost
 	again   bool // it has been repeated already, with a family id resolved anew
 }
 
@@ -97,7 +98,9 @@ func (c *call) next(ctx context.Context) (*netlink.Message, error) {
 		}
 		return m, err
 	}
-	c.socket.overran = c.socket.overran || errors.Is(err, ErrOverrun)
+	if errors.Is(err, ErrOverrun) {
+		c.overran, c.socket.overran = true, true
+	}
 	c.unlucky = ctx.Err() == nil
 	if isUnknownFamily(err) && !c.again {
 		c.again = true
@@ -137,7 +140,7 @@ func (c *call) end() {
 func (c *call) settle() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), settleTime)
 	defer cancel()
-	if c.socket.overran {
+	if c.overran {
 		cancel()
 	}
 	for !c.x.Done() {
@@ -146,10 +149,10 @@ func (c *call) settle() bool {
 		case errors.Is(err, net.ErrClosed):
 			return false
 		case ctx.Err() != nil && errors.Is(err, ctx.Err()):
-			if c.socket.overran {
+			if c.overran {
 				c.socket.forgotten = append(c.socket.forgotten, c.x.Sequence())
 			}
-			return c.socket.overran
+			return c.overran
 		}
 	}
 	return true

@@ -122,7 +122,7 @@ func (c *Command[Request, Reply]) All(ctx context.Context, on Caller, request Re
 // Dump asks for all there is (NLM_F_DUMP) and yields entry after entry, as
 // they come: memory does not grow with their number. It ends with an error if
 // the kernel refuses or gives up, or, after the last entry, with
-// [ErrInterrupted] if what it lists changed meanwhile; [Retry] then asks again.
+// [ErrInterrupted] if what it lists changed meanwhile; [CollectConsistent] asks again.
 //
 // The socket is busy until the loop ends. Requests made within the loop take
 // others from the pool.

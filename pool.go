@@ -135,7 +135,8 @@ func (p *pool) serve(s *socket) {
 // put takes a socket back. One that is not fit is closed: answers to an
 // abandoned request may still come to it.
 func (p *pool) put(s *socket, fit bool) {
-	fit = fit && !s.broken
+	// What is left of a datagram is nobody's, and would meet the next request.
+	fit = fit && !s.broken && !s.conn.Buffered()
 	if fit && !p.inNeed.Load() && p.spare.CompareAndSwap(nil, s) {
 		if p.inNeed.Load() {
 			p.mu.Lock()

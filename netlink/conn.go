@@ -160,8 +160,9 @@ func (c *Conn) setup(cfg *Config) error {
 
 // SetDatagrams changes how many datagrams one system call may take (see
 // Config.Datagrams), for a time when many are to come. What has been received
-// already is not lost.
-func (c *Conn) SetDatagrams(n int) {
+// already is not lost. It returns how many it was before.
+func (c *Conn) SetDatagrams(n int) (before int) {
+	before = c.atOnce
 	switch c.atOnce = max(n, 1); {
 	case c.atOnce == 1 && c.buf == nil:
 		c.buf = make([]byte, c.size)
@@ -170,6 +171,7 @@ func (c *Conn) SetDatagrams(n int) {
 	case c.atOnce > 1:
 		c.atOnce = min(c.atOnce, c.datagrams.Len())
 	}
+	return before
 }
 
 // PortID is the socket's address, given by the kernel.

@@ -11,6 +11,10 @@
 // datagrams, and only an ack, an error or the end of the dump with the
 // request's sequence number ends them.
 //
+// When a socket's receive buffer overran ([ErrOverrun]) the kernel drops all that
+// it would send there, without another word, until what is queued has been
+// received. So drain it before the next request.
+//
 // The wire format and the facts that this package rests on are in
 // include/uapi/linux/netlink.h and net/netlink/af_netlink.c of Linux.
 package netlink

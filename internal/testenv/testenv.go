@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -36,6 +37,11 @@ func Root(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		Missing(t, "needs root: run the test with sudo")
+	}
+	// Only the initial user namespace maps all users to themselves.
+	users, err := os.ReadFile("/proc/self/uid_map")
+	if err == nil && !slices.Equal(strings.Fields(string(users)), []string{"0", "0", "4294967295"}) {
+		Missing(t, "needs root in the initial user namespace")
 	}
 }
 

@@ -2,16 +2,7 @@
 
 package unix
 
-import (
-	"errors"
-	"strconv"
-)
-
-// Errno stands in for a system call's error number.
-type Errno uintptr
-
-// Error describes the number without the words that only Linux has.
-func (e Errno) Error() string { return "error " + strconv.Itoa(int(e)) }
+import "errors"
 
 // Error numbers as on most Linux architectures.
 const (
