@@ -36,6 +36,9 @@ func timeout(t testing.TB) context.Context {
 // needs skips the test on a kernel without the family.
 func needs(t testing.TB, c *gnl.Client, family string) *gnl.Family {
 	t.Helper()
+	if family == "TASKSTATS" {
+		testenv.Root(t) // of which it demands CAP_NET_ADMIN
+	}
 	f, err := c.Family(timeout(t), family)
 	if err != nil {
 		testenv.Missing(t, "needs a kernel with the family %s: %v", family, err)

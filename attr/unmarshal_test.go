@@ -115,7 +115,6 @@ func TestUnmarshalTolerates(t *testing.T) {
 		{"string with a NUL within", wire(h(8, 2), s("l\x00o\x00")), T{S: "l\x00o"}},
 		{"flag with a payload", wire(h(8, 3), n32(0)), T{F: true}},
 		{"C struct that has grown", wire(h(24, 4), x("01 00 00 00"), make([]byte, 12), n32(9)), T{C: cStruct{A: 1}}},
-		{"longer array", wire(h(12, 5), x("01 02 03 04 05 06 07 08")), T{M: [6]byte{1, 2, 3, 4, 5, 6}}},
 		{"three bytes behind", wire(h(8, 1), n32(7), x("ff ff ff")), T{A: 7}},
 		{"three bytes behind in a nest", wire(h(15, 6), h(6, 1), n16(7), x("00 00"), x("ff ff ff 00")), T{N: pair{A: 7}}},
 		{"small payload where 8 bytes were possible", wire(h(8, 10), n32(0xffffffff), h(8, 11), n32(0xffffffff)), T{U: 0xffffffff, I: -1}},
@@ -311,7 +310,7 @@ func TestUnmarshalChecksTheLength(t *testing.T) {
 		}{}, []int{16, 17, 18, 19}},
 		{&struct {
 			V [6]byte `nl:"1"`
-		}{}, []int{6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19}},
+		}{}, []int{6}},
 		{&struct {
 			V *uint32 `nl:"1"`
 		}{}, []int{4}},

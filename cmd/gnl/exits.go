@@ -29,6 +29,10 @@ A line has the time, the ids of the task and of its process, how long it
 existed, its CPU time, the most memory that was ever resident, how it ended, and
 its name.
 
+In JSON it has the fields of gnl tasks, its time, exit_status or else signal and
+core_dumped, and as process the sums over a process of several threads whose
+last one it was.
+
 Exits that come faster than they are read are lost at some point. That is said
 on stderr, and the rest goes on.`,
 		Example: `  gnl exits
