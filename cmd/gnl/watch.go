@@ -24,8 +24,8 @@ func (a *app) watchCommand() *cobra.Command {
 tells their members, until interrupted. What the attributes mean is not on the
 wire: numbers, texts and nests are guessed from the bytes.
 
-In JSON an attribute has its id, and nested or bytes (in hex); both where it only
-looks like a nest. What may be a number or a text has that as well.
+In JSON an attribute has its id, and nested or bytes (in hex); both where it
+only looks like a nest. What may be a number or a text has that as well.
 
 Events that come faster than they are read are lost at some point. That is said
 on stderr, and the rest goes on.`,
