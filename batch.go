@@ -21,22 +21,20 @@ type Batch struct {
 
 // member is one command of a batch.
 type member struct {
-	what       *operation
-	start, end int // of the message in Batch.requests
-	headerSize int // of the family's header in that message
-	single     bool
-	noReply    bool
-
+	what   *operation
 	reply  any // a *Reply
 	decode func(b []byte, headerSize int, reply any) error
+	err    error
 
-	sequence uint32
-	family   familyID
-	replied  bool
-	again    bool // to be repeated, if the family has another id by now
-	repeated bool
-	state    memberState
-	err      error
+	start, end uint32 // of the message in Batch.requests
+	sequence   uint32
+	family     familyID // with the header's size in that message; the id once it is sent
+	single     bool
+	noReply    bool
+	replied    bool
+	again      bool // to be repeated, if the family has another id by now
+	repeated   bool
+	state      memberState
 }
 
 type memberState uint8
@@ -51,35 +49,39 @@ const (
 // encoded at once; reply receives the answer when the batch is done, and may be
 // nil only if Reply asks for nothing.
 func (c *Command[Request, Reply]) AddTo(b *Batch, request *Request, reply *Reply) int {
-	m := member{single: c.Single, start: len(b.requests)}
+	m := b.add()
+	m.err = c.addTo(b, m, request, reply)
+	if m.err != nil {
+		b.requests = b.requests[:m.start]
+		m.state = finished
+	}
+	m.end = uint32(len(b.requests))
+	return len(b.members) - 1
+}
+
+func (c *Command[Request, Reply]) addTo(b *Batch, m *member, request *Request, reply *Reply) error {
 	p, err := c.compile()
 	if err != nil {
 		m.what = &operation{family: c.Family, name: c.Name, command: c.ID}
-		return b.add(m, err)
+		return err
 	}
-	m.what, m.noReply, m.reply, m.decode = &p.what, p.noReply, reply, p.loadAny
-	m.headerSize = align(p.request.HeaderLen())
+	m.what, m.single, m.noReply, m.reply, m.decode = &p.what, c.Single, p.noReply, reply, p.loadAny
+	m.family.headerSize = align(p.request.HeaderLen())
 	if reply == nil && !p.noReply {
-		return b.add(m, m.what.failed(false, errors.New("no memory for the reply: AddTo was given nil")))
+		return m.what.failed(false, errors.New("no memory for the reply: AddTo was given nil"))
 	}
 	b.requests = m.what.appendHeader(b.requests, 0, 0)
-	b.requests, err = p.appendTo(b.requests, request)
-	if err != nil {
-		b.requests = b.requests[:m.start]
-		return b.add(m, m.what.failed(false, err))
+	if b.requests, err = p.appendTo(b.requests, request); err != nil {
+		return m.what.failed(false, err)
 	}
-	b.requests = netlink.EndMessage(b.requests, m.start)
-	return b.add(m, nil)
+	b.requests = netlink.EndMessage(b.requests, int(m.start))
+	return nil
 }
 
-// add appends a member, which with an error is finished.
-func (b *Batch) add(m member, err error) int {
-	m.end = len(b.requests)
-	if err != nil {
-		m.err, m.state = err, finished
-	}
-	b.members = append(b.members, m)
-	return len(b.members) - 1
+// add appends an empty member.
+func (b *Batch) add() *member {
+	b.members = append(b.members, member{start: uint32(len(b.requests))})
+	return &b.members[len(b.members)-1]
 }
 
 // Len is how many commands have been added.
@@ -202,7 +204,7 @@ func (b *Batch) repeat(ctx context.Context, on Caller, s *socket, members []memb
 	return true
 }
 
-func (m *member) size() int { return m.end - m.start }
+func (m *member) size() int { return int(m.end - m.start) }
 
 // failFrom gives the members in [from, to) that are not finished an error.
 func (b *Batch) failFrom(from, to int, err error) int {
@@ -221,11 +223,11 @@ func (m *member) fail(err error) {
 // exchange sends the members and receives their answers. It reports whether
 // the socket is fit for more.
 func (b *Batch) exchange(ctx context.Context, on Caller, s *socket, members []member) (fit bool) {
-	last := b.build(ctx, on, s, members)
+	request, last := b.build(ctx, on, s, members)
 	if last < 0 {
 		return true
 	}
-	sequence, err := s.conn.Send(s.request)
+	sequence, err := s.conn.Send(request)
 	if err != nil {
 		for i := range members {
 			members[i].fail(err)
@@ -242,41 +244,61 @@ func (b *Batch) exchange(ctx context.Context, on Caller, s *socket, members []me
 	return b.receive(ctx, on, s, members[:last+1], first)
 }
 
-// build puts the members' messages into the socket's request, with family ids
-// and flags, and returns the position of the last one that is sent, or -1.
+// build puts family ids and flags into the members' messages, and returns what
+// is to be sent and the position of the last member in it, or -1.
 //
 // A member without a reply asks for no ack: the kernel reports its failure
 // unasked, and since it carries out the members in order, the end of a later one
 // says that it has been carried out. So only the last must ask.
-func (b *Batch) build(ctx context.Context, on Caller, s *socket, members []member) (last int) {
-	s.request, last = s.request[:0], -1
-	at := 0
+func (b *Batch) build(ctx context.Context, on Caller, s *socket, members []member) (request []byte, last int) {
+	var (
+		name   string // of the family resolved last: most often it is the next member's too
+		family familyID
+		err    error
+		gaps   bool // there are messages between the others that must not be sent
+	)
+	last = -1
 	for i := range members {
 		m := &members[i]
 		if m.state == finished {
+			gaps = gaps || m.size() > 0
 			continue
 		}
-		family, err := on.client().resolve(ctx, s, m.what.family, m.what.module)
-		if err == nil && family.headerSize != m.headerSize {
-			err = m.what.failed(false, headerMismatch("the request", m.headerSize, family.headerSize))
+		if m.what.family != name || err != nil {
+			name = m.what.family
+			family, err = on.client().resolve(ctx, s, name, m.what.module)
+		}
+		if err == nil && family.headerSize != m.family.headerSize {
+			err = m.what.failed(false, headerMismatch("the request", m.family.headerSize, family.headerSize))
 		}
 		if err != nil {
-			m.state, m.err = finished, err
+			m.state, m.err, gaps = finished, err, true
 			continue
 		}
-		m.state, m.family, last, at = sent, family, i, len(s.request)
-		s.request = append(s.request, b.requests[m.start:m.end]...)
-		setType(s.request[at:], family.id)
+		m.state, m.family, last = sent, family, i
 		flags := netlink.FlagRequest
 		if !m.single && !m.noReply {
 			flags |= netlink.FlagAck
 		}
-		setFlags(s.request[at:], flags)
+		setType(b.requests[m.start:], family.id)
+		setFlags(b.requests[m.start:], flags)
 	}
-	if last >= 0 && members[last].noReply && !members[last].single {
-		setFlags(s.request[at:], netlink.FlagRequest|netlink.FlagAck)
+	if last < 0 {
+		return nil, -1
 	}
-	return last
+	if m := &members[last]; m.noReply && !m.single {
+		setFlags(b.requests[m.start:], netlink.FlagRequest|netlink.FlagAck)
+	}
+	if !gaps {
+		return b.requests[members[0].start:members[last].end], last
+	}
+	s.request = s.request[:0]
+	for i := range members {
+		if m := &members[i]; m.state == sent {
+			s.request = append(s.request, b.requests[m.start:m.end]...)
+		}
+	}
+	return s.request, last
 }
 
 // receive reads answers until the last member has come to its end.
@@ -374,12 +396,12 @@ func (b *Batch) answer(on Caller, m *member, n *netlink.Message) {
 		}
 	case *netlink.Error:
 		if err.Errno == 0 {
-			on.client().warn(m.what, false, err, request, m.headerSize)
+			on.client().warn(m.what, false, err, request, m.family.headerSize)
 			break
 		}
 		m.again = isUnknownFamily(err) && !m.repeated
 		m.repeated = m.again
-		m.err = m.what.refused(false, err, request, m.headerSize)
+		m.err = m.what.refused(false, err, request, m.family.headerSize)
 	default:
 		m.err = m.what.failed(false, err)
 	}

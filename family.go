@@ -2,6 +2,7 @@ package gnl
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"iter"
 	"strings"
@@ -30,6 +31,18 @@ type FamilyCommand struct {
 type Group struct {
 	Name string `json:"name" nl:"1"`
 	ID   uint32 `json:"id" nl:"2"`
+}
+
+// MarshalJSON gives the family with lists that may be empty, but never null.
+func (f Family) MarshalJSON() ([]byte, error) {
+	type family Family
+	if f.Commands == nil {
+		f.Commands = []FamilyCommand{}
+	}
+	if f.Groups == nil {
+		f.Groups = []Group{}
+	}
+	return json.Marshal(family(f))
 }
 
 // CommandFlags say what a command can do and who may use it (GENL_* flags in

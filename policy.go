@@ -21,6 +21,18 @@ type Policy struct {
 	Policies []PolicyTable   `json:"policies"` // by index, in the order of the kernel
 }
 
+// MarshalJSON gives the policy with lists that may be empty, but never null.
+func (p Policy) MarshalJSON() ([]byte, error) {
+	type policy Policy
+	if p.Commands == nil {
+		p.Commands = []CommandPolicy{}
+	}
+	if p.Policies == nil {
+		p.Policies = []PolicyTable{}
+	}
+	return json.Marshal(policy(p))
+}
+
 // CommandPolicy says which policies hold for a command's requests: an index
 // into Policies for single requests and one for dumps, absent where the command
 // does not answer such or does not check them.
