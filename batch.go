@@ -80,8 +80,14 @@ func (c *Command[Request, Reply]) addTo(b *Batch, m *member, request *Request, r
 
 // add appends an empty member.
 func (b *Batch) add() *member {
-	b.members = append(b.members, member{start: uint32(len(b.requests))})
-	return &b.members[len(b.members)-1]
+	if n := len(b.members); n < cap(b.members) {
+		b.members = b.members[:n+1] // what is behind the end is empty already
+	} else {
+		b.members = append(b.members, member{})
+	}
+	m := &b.members[len(b.members)-1]
+	m.start = uint32(len(b.requests))
+	return m
 }
 
 // Len is how many commands have been added.
@@ -252,7 +258,7 @@ func (b *Batch) exchange(ctx context.Context, on Caller, s *socket, members []me
 // says that it has been carried out. So only the last must ask.
 func (b *Batch) build(ctx context.Context, on Caller, s *socket, members []member) (request []byte, last int) {
 	var (
-		name   string // of the family resolved last: most often it is the next member's too
+		what   *operation // that was resolved last: most often it is the next member's too
 		family familyID
 		err    error
 		gaps   bool // there are messages between the others that must not be sent
@@ -264,9 +270,9 @@ func (b *Batch) build(ctx context.Context, on Caller, s *socket, members []membe
 			gaps = gaps || m.size() > 0
 			continue
 		}
-		if m.what.family != name || err != nil {
-			name = m.what.family
-			family, err = on.client().resolve(ctx, s, name, m.what.module)
+		if m.what != what || err != nil {
+			what = m.what
+			family, err = on.client().resolve(ctx, s, what.family, what.module)
 		}
 		if err == nil && family.headerSize != m.family.headerSize {
 			err = m.what.failed(false, headerMismatch("the request", m.family.headerSize, family.headerSize))
