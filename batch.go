@@ -5,13 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/gnlgo/gnl/netlink"
 )
 
 // Batch is many commands in few system calls. Commands are added with
 // [Command.AddTo]; Do carries them out in order. One that fails does not stop
-// the others: each has an outcome of its own, by position.
+// the others: each has an outcome of its own, by position. Only what went to a
+// family whose module was loaded anew meanwhile is carried out again, behind the
+// others.
+//
+// Commands without a reply ask for no ack of their own, so that the kernel has
+// no place for a warning about those that it carries out.
 //
 // The zero Batch is empty and ready. It is for one goroutine at a time.
 type Batch struct {
@@ -110,7 +116,7 @@ type BatchError struct {
 	Err        error // its error
 }
 
-// Error gives for example "3 of 64 commands failed; the first, at position 5: gnl: …".
+// Error gives for example "gnl: 3 of 64 commands failed; the first, at position 5: gnl: …".
 func (e *BatchError) Error() string {
 	return fmt.Sprintf("gnl: %d of %d commands failed; the first, at position %d: %v", e.Failed, e.Of, e.First, e.Err)
 }
@@ -122,18 +128,23 @@ func (e *BatchError) Unwrap() error { return e.Err }
 // least an error, before the send returns, and what the receive buffer does not
 // hold is lost.
 const (
-	// perAnswer is what one answer is reckoned to take of the receive buffer:
-	// the kernel counts whole allocations, and answers are a page at most but
-	// for few, most often below 1 KiB.
-	perAnswer = 2304
+	// perReply and perAck are what an answer is reckoned to take of the receive
+	// buffer. The kernel counts whole allocations: a reply of up to 2 KiB, as
+	// nearly all are, and an ack or an error.
+	perReply = 2304
+	perAck   = 1024
 	// answersAtOnce is how many answers one system call may take.
 	answersAtOnce = 16
 	// maxSend keeps a send well below the default send buffer (212,992 bytes).
 	maxSend = 128 << 10
 )
 
-// Do carries out the commands that have not been yet, in as few sends as the socket's buffers allow.
-// The error is a [*BatchError] if any of them failed.
+// Do carries out the commands that have not been yet, in as few sends as the
+// socket's buffers allow. The error is a [*BatchError] if any of them failed.
+//
+// Replies are reckoned at 2 KiB. Where they are larger they may overrun the
+// receive buffer, and the outcome of some is then [ErrUnknownOutcome]: give the
+// Client a larger one (Config.Socket.ReceiveBuffer).
 func (b *Batch) Do(ctx context.Context, on Caller) error {
 	for from := 0; from < len(b.members); {
 		from = b.window(ctx, on, from)
@@ -167,19 +178,19 @@ func (b *Batch) window(ctx context.Context, on Caller, from int) int {
 	fit := true
 	defer func() { on.release(s, fit) }()
 
-	most := s.window
-	if most == 0 {
-		size, err := s.conn.ReceiveBuffer()
-		if err != nil {
+	if s.room == 0 {
+		if s.room, err = s.conn.ReceiveBuffer(); err != nil {
 			fit = false
 			return b.failFrom(from, len(b.members), err)
 		}
-		most = max(1, size/perAnswer)
-		s.window = most
 	}
 	to := from
-	for n := 0; to < len(b.members) && to-from < most && (n == 0 || n+b.members[to].size() <= maxSend); to++ {
-		n += b.members[to].size()
+	for bytes, answers := 0, 0; to < len(b.members); to++ {
+		m := &b.members[to]
+		bytes, answers = bytes+m.size(), answers+m.answers()
+		if to > from && (bytes > maxSend || answers > s.room) {
+			break
+		}
 	}
 	if fit = b.exchange(ctx, on, s, b.members[from:to]); fit {
 		fit = b.repeat(ctx, on, s, b.members[from:to])
@@ -211,6 +222,17 @@ func (b *Batch) repeat(ctx context.Context, on Caller, s *socket, members []memb
 }
 
 func (m *member) size() int { return int(m.end - m.start) }
+
+// answers is what the answers to m may take of the receive buffer.
+func (m *member) answers() int {
+	switch {
+	case m.noReply:
+		return perAck
+	case m.single:
+		return perReply
+	}
+	return perReply + perAck
+}
 
 // failFrom gives the members in [from, to) that are not finished an error.
 func (b *Batch) failFrom(from, to int, err error) int {
@@ -258,10 +280,10 @@ func (b *Batch) exchange(ctx context.Context, on Caller, s *socket, members []me
 // says that it has been carried out. So only the last must ask.
 func (b *Batch) build(ctx context.Context, on Caller, s *socket, members []member) (request []byte, last int) {
 	var (
-		what   *operation // that was resolved last: most often it is the next member's too
-		family familyID
-		err    error
-		gaps   bool // there are messages between the others that must not be sent
+		what       *operation // of the member before: most often the next one's family is the same
+		family     familyID
+		unresolved error
+		gaps       bool // there are messages between the others that must not be sent
 	)
 	last = -1
 	for i := range members {
@@ -270,10 +292,11 @@ func (b *Batch) build(ctx context.Context, on Caller, s *socket, members []membe
 			gaps = gaps || m.size() > 0
 			continue
 		}
-		if m.what != what || err != nil {
-			what = m.what
-			family, err = on.client().resolve(ctx, s, what.family, what.module)
+		if what == nil || m.what != what && m.what.family != what.family {
+			family, unresolved = on.client().resolve(ctx, s, m.what.family, m.what.module)
 		}
+		what = m.what
+		err := unresolved
 		if err == nil && family.headerSize != m.family.headerSize {
 			err = m.what.failed(false, headerMismatch("the request", m.family.headerSize, family.headerSize))
 		}
@@ -312,13 +335,24 @@ func (b *Batch) receive(ctx context.Context, on Caller, s *socket, members []mem
 	last := &members[len(members)-1]
 	before := s.conn.SetDatagrams(min(len(members), answersAtOnce))
 	defer s.conn.SetDatagrams(before)
-	var lost error
+	var (
+		lost  error     // why answers may be missing
+		until time.Time // how long to take what is there, then
+	)
 	for last.state != finished {
-		n, err := s.conn.Receive(ctx)
+		n, err := (*netlink.Message)(nil), ctx.Err()
+		if err == nil || lost != nil {
+			n, err = s.conn.Receive(ctx)
+		}
 		if err != nil {
+			if lost == nil && ctx.Err() != nil {
+				// What has been answered already is taken, as far as it is there.
+				lost, until = ctx.Err(), time.Now().Add(settleTime)
+				continue
+			}
 			if lost == nil && (errors.Is(err, ErrOverrun) || errors.Is(err, netlink.ErrTruncated) || errors.Is(err, netlink.ErrMalformed)) {
 				// What the kernel did queue is there: take it, and do not wait.
-				lost = err
+				lost, until = err, time.Now().Add(settleTime)
 				s.overran = s.overran || errors.Is(err, ErrOverrun)
 				var cancel context.CancelFunc
 				ctx, cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -331,10 +365,7 @@ func (b *Batch) receive(ctx context.Context, on Caller, s *socket, members []mem
 				lost = err
 			}
 			for i := range members {
-				if m := &members[i]; m.state == sent {
-					s.forgotten = append(s.forgotten, m.sequence)
-					m.fail(fmt.Errorf("%w: %w", ErrUnknownOutcome, lost))
-				}
+				members[i].unknown(s, lost)
 			}
 			return fit
 		}
@@ -342,6 +373,12 @@ func (b *Batch) receive(ctx context.Context, on Caller, s *socket, members []mem
 		if m == nil {
 			if s.event != nil {
 				s.event(n)
+			}
+			if lost != nil && time.Now().After(until) { // in a storm of events there is no end of what is there
+				for i := range members {
+					members[i].unknown(s, lost)
+				}
+				return false
 			}
 			continue
 		}
@@ -353,14 +390,25 @@ func (b *Batch) receive(ctx context.Context, on Caller, s *socket, members []mem
 		switch {
 		case m.state == finished:
 		case lost != nil:
-			m.fail(fmt.Errorf("%w: %w", ErrUnknownOutcome, lost))
+			m.unknown(s, lost)
 		case m.noReply:
 			m.state = finished
 		default:
-			m.fail(fmt.Errorf("%w: what came behind it was answered, and this was not", ErrUnknownOutcome))
+			m.unknown(s, errSkipped)
 		}
 	}
 	return lost == nil || s.event != nil
+}
+
+var errSkipped = errors.New("what came behind it was answered, and this was not")
+
+// unknown gives a member that was sent and is not finished its outcome. Its
+// answer may still come.
+func (m *member) unknown(s *socket, why error) {
+	if m.state == sent {
+		s.forget(m.sequence)
+		m.fail(fmt.Errorf("%w: %w", ErrUnknownOutcome, why))
+	}
 }
 
 // find returns the member that n answers, or nil.
@@ -405,7 +453,7 @@ func (b *Batch) answer(on Caller, m *member, n *netlink.Message) {
 			on.client().warn(m.what, false, err, request, m.family.headerSize)
 			break
 		}
-		m.again = isUnknownFamily(err) && !m.repeated
+		m.again = isUnknownFamily(err) && !m.repeated && !m.replied
 		m.repeated = m.again
 		m.err = m.what.refused(false, err, request, m.family.headerSize)
 	default:

@@ -20,16 +20,18 @@ const payloadAt = netlink.HeaderLen + genlHeaderLen
 
 // call is one request under way on a socket of its own.
 type call struct {
-	on      Caller
-	socket  *socket
-	x       netlink.Exchange
-	what    *operation
-	family  familyID
-	dump    bool
-	single  bool
-	unlucky bool // it failed by an answer, not by its context: the rest is there
-	overran bool // part of its answer was lost
-	again   bool // it has been repeated already, with a family id resolved anew
+	on       Caller
+	socket   *socket
+	x        netlink.Exchange
+	what     *operation
+	family   familyID
+	dump     bool
+	single   bool
+	unlucky  bool // it failed by an answer, not by its context: the rest is there
+	overran  bool // part of its answer was lost
+	sent     bool // so that answers may come
+	answered bool // one has been given to the caller
+	again    bool // it has been repeated already, with a family id resolved anew
 }
 
 // operation says which command of which family is meant.
@@ -73,7 +75,7 @@ func (o *operation) appendHeader(b []byte, family uint16, flags netlink.Flags) [
 func (c *call) send() (err error) {
 	c.socket.request = netlink.EndMessage(c.socket.request, 0)
 	c.x, err = c.socket.conn.Begin(c.socket.request, c.single)
-	c.x.Event = c.socket.event
+	c.x.Event, c.sent = c.socket.event, true
 	if err != nil {
 		return c.what.failed(c.dump, err)
 	}
@@ -83,8 +85,14 @@ func (c *call) send() (err error) {
 // next returns the next answer; io.EOF at the end. A request that went to a
 // family that has another id by now is repeated, once.
 func (c *call) next(ctx context.Context) (*netlink.Message, error) {
+	if c.dump && ctx.Err() != nil {
+		// The kernel goes on with a dump as fast as it is read: there is no
+		// wait in which the end of ctx would be noticed.
+		return nil, c.what.failed(c.dump, ctx.Err())
+	}
 	m, err := c.x.Next(ctx)
 	if err == nil {
+		c.answered = true
 		if len(m.Data) < genlHeaderLen+c.family.headerSize {
 			c.unlucky = true
 			return m, c.what.failed(c.dump, errShortMessage)
@@ -102,7 +110,7 @@ func (c *call) next(ctx context.Context) (*netlink.Message, error) {
 		c.overran, c.socket.overran = true, true
 	}
 	c.unlucky = ctx.Err() == nil
-	if isUnknownFamily(err) && !c.again {
+	if isUnknownFamily(err) && !c.again && !c.answered {
 		c.again = true
 		if now, moved := c.on.client().moved(ctx, c.socket, c.what, c.family); moved {
 			c.family = now
@@ -125,7 +133,7 @@ func (c *call) end() {
 	if c.socket == nil {
 		return
 	}
-	fit := c.x.Done()
+	fit := c.x.Done() || !c.sent // what was never sent leaves no answer behind
 	if !fit && c.unlucky && c.socket.event != nil {
 		fit = c.settle()
 	}
@@ -138,24 +146,20 @@ func (c *call) end() {
 // end may be lost. Then what is queued is all that comes, and should a family
 // answer later still, its answer is known by its sequence number.
 func (c *call) settle() bool {
+	if c.overran {
+		if !c.x.Drain() {
+			c.socket.forget(c.x.Sequence())
+		}
+		return true
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), settleTime)
 	defer cancel()
-	if c.overran {
-		cancel()
-	}
-	for !c.x.Done() {
-		_, err := c.x.Next(ctx)
-		switch {
-		case errors.Is(err, net.ErrClosed):
-			return false
-		case ctx.Err() != nil && errors.Is(err, ctx.Err()):
-			if c.overran {
-				c.socket.forgotten = append(c.socket.forgotten, c.x.Sequence())
-			}
-			return c.overran
+	for !c.x.Done() && ctx.Err() == nil {
+		if _, err := c.x.Next(ctx); errors.Is(err, net.ErrClosed) {
+			break
 		}
 	}
-	return true
+	return c.x.Done()
 }
 
 // outcome is what a call that has come to io.EOF ends with.

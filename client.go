@@ -19,10 +19,10 @@ type Config struct {
 	// strict checking, tracing. Most callers leave it as it is.
 	Socket netlink.Config
 
-	// MaxConns bounds the sockets in use at once for requests and pinned
-	// Conns; whoever needs one more waits. Zero is DefaultMaxConns. Every
-	// socket costs a descriptor and a buffer of 32 KiB, and stays open until
-	// the Client is closed.
+	// MaxConns bounds the sockets in use at once for requests; whoever needs
+	// one more waits. Zero is DefaultMaxConns. Every socket costs a descriptor
+	// and a buffer of 32 KiB, once it has carried a Batch 16 more of them, and
+	// stays open until the Client is closed.
 	MaxConns int
 
 	// LoadModules lets the Client run modprobe for a family that the kernel
@@ -124,7 +124,7 @@ func (c *Client) lookUp(ctx context.Context, s *socket, name, module string) (fa
 	err := familyInto(ctx, on, name, &f)
 	if err != nil && module != "" && c.config.LoadModules && isNotExist(err) {
 		if err := loadModule(ctx, module); err != nil {
-			return familyID{}, &Error{Family: name, Err: err}
+			return familyID{}, &Error{Family: name, Err: &moduleError{err}}
 		}
 		err = familyInto(ctx, on, name, &f)
 	}
@@ -146,7 +146,9 @@ type borrowed struct {
 func (b *borrowed) socket(context.Context) (*socket, error) {
 	return &socket{conn: b.s.conn, event: b.s.event}, nil
 }
-func (b *borrowed) release(_ *socket, fit bool) {
+func (b *borrowed) release(s *socket, fit bool) {
+	b.s.overran = b.s.overran || s.overran
+	b.s.forget(s.forgotten...)
 	if !fit {
 		b.s.broken = true
 	}
@@ -178,8 +180,10 @@ func (c *Client) moved(ctx context.Context, s *socket, what *operation, used fam
 	if what.family == nlctrl {
 		return used, false
 	}
-	c.remember(what.family, nil)
 	now, err := c.lookUp(ctx, s, what.family, what.module)
+	if isNotExist(err) {
+		c.remember(what.family, nil)
+	}
 	return now, err == nil && now != used && now.headerSize == used.headerSize
 }
 

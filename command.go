@@ -125,7 +125,7 @@ func (c *Command[Request, Reply]) All(ctx context.Context, on Caller, request Re
 // [ErrInterrupted] if what it lists changed meanwhile; [CollectConsistent] asks again.
 //
 // The socket is busy until the loop ends. Requests made within the loop take
-// others from the pool.
+// others from the pool; on a Conn, which has none, they would wait for the end.
 func (c *Command[Request, Reply]) Dump(ctx context.Context, on Caller, request Request) iter.Seq2[Reply, error] {
 	return fresh(func(reply *Reply) iter.Seq2[*Reply, error] { return c.answers(ctx, on, &request, reply, true) })
 }

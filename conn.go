@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -33,8 +34,10 @@ type ConnConfig struct {
 // number; events that come while a request is under way are kept for Receive.
 //
 // A Conn is safe for concurrent use. Requests take turns, and interrupt a
-// Receive that waits. One that is given up before its end (a cancelled context, a
-// dump left early) breaks the Conn: its answers may still come.
+// Receive that waits. So do not make one within a loop over a dump on the same
+// Conn: it would wait for the dump's end. One that is given up before its end (a
+// cancelled context, a dump left early) breaks the Conn: its answers may still
+// come.
 type Conn struct {
 	owner *Client
 	s     *socket
@@ -51,6 +54,9 @@ type Conn struct {
 func (c *Client) Conn(ctx context.Context, config *ConnConfig) (*Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("gnl: %w", err)
+	}
+	if c.pool.isClosed() {
+		return nil, fmt.Errorf("gnl: %w", net.ErrClosed)
 	}
 	cfg := c.config.Socket
 	if config != nil {
@@ -134,7 +140,12 @@ func (c *Conn) Join(ctx context.Context, family, group string) error {
 	if err != nil {
 		return err
 	}
-	return c.member(family, group, c.s.conn.Join(id))
+	s, err := c.socket(ctx)
+	if err != nil {
+		return c.member(family, group, err)
+	}
+	defer c.release(s, true)
+	return c.member(family, group, s.conn.Join(id))
 }
 
 // Leave ends the membership.
@@ -143,7 +154,12 @@ func (c *Conn) Leave(ctx context.Context, family, group string) error {
 	if err != nil {
 		return err
 	}
-	return c.member(family, group, c.s.conn.Leave(id))
+	s, err := c.socket(ctx)
+	if err != nil {
+		return c.member(family, group, err)
+	}
+	defer c.release(s, true)
+	return c.member(family, group, s.conn.Leave(id))
 }
 
 func (c *Conn) member(family, group string, err error) error {
@@ -155,10 +171,13 @@ func (c *Conn) member(family, group string, err error) error {
 
 // Receive returns the next event: a message that answers none of this Conn's
 // requests. It waits until ctx is done. ErrOverrun says that events were lost;
-// the Conn goes on, unless it was a request that met the overrun.
+// the Conn goes on.
 func (c *Conn) Receive(ctx context.Context) (*Message, error) {
 	m := new(Message)
-	return m, c.ReceiveInto(ctx, m)
+	if err := c.ReceiveInto(ctx, m); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // ReceiveInto is [Conn.Receive] into the caller's memory.
@@ -176,6 +195,9 @@ func (c *Conn) ReceiveInto(ctx context.Context, m *Message) error {
 
 // receive takes the turn and waits for an event, until a request wants the turn.
 func (c *Conn) receive(ctx context.Context, m *Message) (again bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
 	select {
 	case c.turn <- struct{}{}:
 	case <-ctx.Done():

@@ -35,6 +35,12 @@ var (
 	errShortMessage = fmt.Errorf("%w: shorter than its family's header", netlink.ErrMalformed)
 )
 
+// GoesOn reports whether a stream of events that yields err goes on after it:
+// something was lost or could not be read, but what comes next can be.
+func GoesOn(err error) bool {
+	return errors.Is(err, ErrOverrun) || errors.Is(err, netlink.ErrTruncated) || errors.Is(err, netlink.ErrMalformed)
+}
+
 // Error says which command of which family failed, and why. errors.Is and
 // errors.As go on to what it wraps: most often a [*netlink.Error], and so the
 // errno.

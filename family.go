@@ -3,6 +3,7 @@ package gnl
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -108,14 +109,7 @@ var (
 
 // Families lists all families of the kernel.
 func (c *Client) Families(ctx context.Context) ([]Family, error) {
-	var all []Family
-	for f, err := range cmdGetFamilies.Dump(ctx, c, struct{}{}) {
-		if err != nil {
-			return all, err
-		}
-		all = append(all, f)
-	}
-	return all, nil
+	return Collect(cmdGetFamilies.Dump(ctx, c, struct{}{}))
 }
 
 // FamiliesInto is [Client.Families] into the caller's memory: every family is
@@ -129,7 +123,10 @@ func (c *Client) FamiliesInto(ctx context.Context, f *Family) iter.Seq2[*Family,
 // os.ErrNotExist; a name of more than 15 bytes the kernel refuses as invalid.
 func (c *Client) Family(ctx context.Context, name string) (*Family, error) {
 	f := new(Family)
-	return f, c.FamilyInto(ctx, name, f)
+	if err := c.FamilyInto(ctx, name, f); err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // FamilyInto is [Client.Family] into the caller's memory. It allocates nothing
@@ -145,10 +142,13 @@ func familyInto(ctx context.Context, on Caller, name string, f *Family) error {
 // FamilyByID asks the kernel for the family that has an id now.
 func (c *Client) FamilyByID(ctx context.Context, id uint16) (*Family, error) {
 	if id == 0 {
-		return nil, &Error{Family: nlctrl, Command: "getfamily", Attribute: "family-id", Err: fmt.Errorf("0 is no family's id")}
+		return nil, &Error{Family: nlctrl, Command: "getfamily", Attribute: "family-id", Err: errors.New("0 is no family's id")}
 	}
 	f := new(Family)
-	return f, named(cmdGetFamily.DoInto(ctx, c, &getFamily{ID: id}, f), fmt.Sprintf("family %d", id))
+	if err := named(cmdGetFamily.DoInto(ctx, c, &getFamily{ID: id}, f), fmt.Sprintf("family %d", id)); err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // named turns the controller's "there is none" into an error about the family

@@ -13,7 +13,7 @@ import (
 // Message is a generic netlink message: an answer to a raw request, or an event.
 type Message struct {
 	netlink.Header        // Type is the family's id
-	Family         string // name of the family; "" if the Client has not met it
+	Family         string // name of the family; "" if the Client has not met it: then UserHeader is not told from Attributes
 	Command        uint8
 	Version        uint8
 	UserHeader     []byte // the family's own header, padded to 4 bytes; empty for most families

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -255,7 +256,10 @@ var cmdGetPolicy = Command[getPolicy, struct{}]{Family: nlctrl, ID: 10, Name: "g
 // before there were none by command.
 func (c *Client) Policy(ctx context.Context, family string) (*Policy, error) {
 	p := new(Policy)
-	return p, c.PolicyInto(ctx, family, p)
+	if err := c.PolicyInto(ctx, family, p); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // PolicyInto is [Client.Policy] into the caller's memory.
@@ -267,10 +271,13 @@ func (c *Client) PolicyInto(ctx context.Context, family string, p *Policy) error
 // numbered anew: they are not those of [Client.Policy].
 func (c *Client) CommandPolicy(ctx context.Context, family string, command uint32) (*Policy, error) {
 	if command == 0 {
-		return nil, &Error{Family: family, Err: fmt.Errorf("there is no command 0; Policy gives those of all commands")}
+		return nil, &Error{Family: family, Err: errors.New("there is no command 0; Policy gives those of all commands")}
 	}
 	p := new(Policy)
-	return p, c.policy(ctx, getPolicy{FamilyName: family, Op: command}, p)
+	if err := c.policy(ctx, getPolicy{FamilyName: family, Op: command}, p); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 func (c *Client) policy(ctx context.Context, request getPolicy, p *Policy) error {

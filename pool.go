@@ -18,10 +18,10 @@ type socket struct {
 	broken    bool                   // answers that nobody waits for may still come
 	overran   bool                   // during a request, so that events may have been lost with its answer
 	forgotten []uint32               // sequence numbers of requests whose answers were lost, should they still come
-	window    int                    // how many members of a batch fit one send; 0: not worked out yet
+	room      int                    // of the receive buffer in bytes; 0: not asked yet
 }
 
-// pool lends sockets, the one used last first, and opens up to max. Those who
+// pool lends sockets, those used lately first, and opens up to max. Those who
 // wait are served in the order of their coming.
 type pool struct {
 	dial func() (*netlink.Conn, error)
@@ -38,6 +38,15 @@ type pool struct {
 	dialing int       // places taken by sockets that are being opened
 	waiting []chan *socket
 	closed  bool
+}
+
+// forget notes requests whose answers were lost. The last ones are enough: an
+// answer does not come after so many others.
+func (s *socket) forget(sequences ...uint32) {
+	s.forgotten = append(s.forgotten, sequences...)
+	if n := len(s.forgotten); n > 256 {
+		s.forgotten = slices.Clone(s.forgotten[n-256:])
+	}
 }
 
 // get lends a socket. It waits while max are lent.
@@ -82,11 +91,21 @@ func (p *pool) get(ctx context.Context) (*socket, error) {
 	}
 	p.mu.Unlock()
 	if i < 0 { // served meanwhile: pass it on
-		if s, err := p.admit(<-turn); err == nil {
-			p.put(s, true)
-		}
+		p.giveBack(<-turn)
 	}
 	return nil, ctx.Err()
+}
+
+// giveBack is for what was given to a get that does not want it any more.
+func (p *pool) giveBack(s *socket) {
+	if s != nil {
+		p.put(s, true)
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dialing--
+	p.handPlace()
 }
 
 // admit turns what a waiting get was given into a socket: nil is a free place.
@@ -171,6 +190,12 @@ func (p *pool) takeBack(s *socket, fit bool) {
 	default:
 		p.idle = append(p.idle, s)
 	}
+}
+
+func (p *pool) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
 }
 
 // close closes every socket, also those lent, and sends the waiting away.

@@ -47,7 +47,9 @@ func (c *Client) Subscribe(ctx context.Context, groups ...GroupName) (*Subscript
 		return nil, errors.New("gnl: subscribe: no group given")
 	}
 	cfg := c.config.Socket
-	cfg.Datagrams = subscriptionDatagrams
+	if cfg.Datagrams == 0 {
+		cfg.Datagrams = subscriptionDatagrams
+	}
 	if cfg.ReceiveBuffer == 0 {
 		cfg.ReceiveBuffer = SubscriptionReceiveBuffer
 	}
@@ -84,15 +86,19 @@ func (s *Subscription) Close() error { return s.conn.Close() }
 //
 // [ErrOverrun] says that events were lost, and netlink.ErrTruncated or
 // netlink.ErrMalformed that one could not be read: the loop may go on after
-// these. All other errors end it: that of ctx, and net.ErrClosed.
+// these, for which [GoesOn] is true. All other errors end it: that of ctx, and
+// net.ErrClosed.
 func (s *Subscription) Messages(ctx context.Context) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		var view Message
 		for {
+			if err := ctx.Err(); err != nil { // in a storm there is no wait in which it would be noticed
+				yield(nil, fmt.Errorf("gnl: events: %w", err))
+				return
+			}
 			m, err := s.conn.Receive(ctx)
 			if err != nil {
-				goesOn := errors.Is(err, ErrOverrun) || errors.Is(err, netlink.ErrTruncated) || errors.Is(err, netlink.ErrMalformed)
-				if !yield(nil, fmt.Errorf("gnl: events: %w", err)) || !goesOn {
+				if !yield(nil, fmt.Errorf("gnl: events: %w", err)) || !GoesOn(err) {
 					return
 				}
 				continue

@@ -85,7 +85,7 @@ type Conn struct {
 	peer   uint32
 	trace  func(Direction, Message)
 	groups bool // a member of a group: senders must be checked
-	dump   bool // the last request was a dump
+	dump   bool // one may be under way
 
 	size      int    // of the largest datagram
 	buf       []byte // of one datagram
@@ -193,8 +193,9 @@ func (c *Conn) ReceiveBuffer() (int, error) {
 
 // Join makes the socket a member of a multicast group.
 func (c *Conn) Join(group uint32) error {
-	c.groups = true
-	return c.member(unix.NetlinkAddMembership, "join", group)
+	err := c.member(unix.NetlinkAddMembership, "join", group)
+	c.groups = c.groups || err == nil
+	return err
 }
 
 // Leave ends a membership.
@@ -247,11 +248,14 @@ func (c *Conn) send(b []byte) (sequence uint32, err error) {
 		sequence, c.seq = 1, 0
 	}
 	for rest := b; len(rest) > 0; {
-		n := int(binary.NativeEndian.Uint32(rest[:HeaderLen]))
+		if len(rest) < HeaderLen {
+			return 0, fmt.Errorf("netlink: send: %w: %d bytes where a header of %d should be", ErrMalformed, len(rest), HeaderLen)
+		}
+		n := int(binary.NativeEndian.Uint32(rest))
 		if n < HeaderLen || n > len(rest) {
 			return 0, fmt.Errorf("netlink: send: %w: length %d with %d bytes left", ErrMalformed, n, len(rest))
 		}
-		c.dump = Flags(binary.NativeEndian.Uint16(rest[6:]))&FlagDump == FlagDump
+		c.dump = c.dump || Flags(binary.NativeEndian.Uint16(rest[6:]))&FlagDump == FlagDump
 		c.seq++
 		binary.NativeEndian.PutUint32(rest[8:], c.seq)
 		binary.NativeEndian.PutUint32(rest[12:], c.port)
@@ -300,6 +304,9 @@ func (c *Conn) Receive(ctx context.Context) (*Message, error) {
 			case TypeNoop:
 			case TypeOverrun:
 				return nil, errOverrun
+			case TypeDone:
+				c.dump = false
+				return m, nil
 			default:
 				return m, nil
 			}

@@ -2,9 +2,11 @@ package netlink
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"net"
 )
 
 // Exchange is one request under way: what [Conn.Begin] sent and [Exchange.Next]
@@ -24,6 +26,7 @@ type Exchange struct {
 	conn     *Conn
 	sequence uint32
 	single   bool
+	draining bool
 	done     bool
 }
 
@@ -59,6 +62,9 @@ func (x *Exchange) Next(ctx context.Context) (*Message, error) {
 			if x.Event != nil {
 				x.Event(m)
 			}
+			if err := ctx.Err(); err != nil && !x.draining { // in a storm of events there is no wait
+				return nil, err
+			}
 			continue
 		}
 		if m.Flags&FlagDumpInterrupted != 0 {
@@ -82,6 +88,30 @@ func (x *Exchange) Next(ctx context.Context) (*Message, error) {
 	}
 	return nil, io.EOF
 }
+
+// Drain reads what is queued, without waiting, up to the end of the exchange,
+// and reports whether it came. After [ErrOverrun] it may be lost.
+func (x *Exchange) Drain() bool {
+	x.draining = true
+	defer func() { x.draining = false }()
+	for i := 0; i < maxDrain && !x.done; i++ {
+		_, err := x.Next(noWait)
+		if errors.Is(err, context.Canceled) || errors.Is(err, net.ErrClosed) {
+			break
+		}
+	}
+	return x.done
+}
+
+// maxDrain ends a Drain that events keep coming to.
+const maxDrain = 1 << 16
+
+// noWait is a context that is done.
+var noWait = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
 
 // Sequence is the sequence number of the request.
 func (x *Exchange) Sequence() uint32 { return x.sequence }
