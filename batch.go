@@ -71,6 +71,10 @@ func (c *Command[Request, Reply]) addTo(b *Batch, m *member, request *Request, r
 		m.what = &operation{family: c.Family, name: c.Name, command: c.ID}
 		return err
 	}
+	if err := p.noViews(); err != nil {
+		m.what = &p.what
+		return err
+	}
 	m.what, m.single, m.noReply, m.reply, m.decode = &p.what, c.Single, p.noReply, reply, p.loadAny
 	m.family.headerSize = align(p.request.HeaderLen())
 	if reply == nil && !p.noReply {

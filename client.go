@@ -16,7 +16,8 @@ const DefaultMaxConns = 64
 // Config says how a Client works. The zero Config is right for most.
 type Config struct {
 	// Socket is how the sockets for requests are opened: network namespace,
-	// strict checking, tracing. Most callers leave it as it is.
+	// strict checking, tracing. Most callers leave it as it is. Without a
+	// namespace all are opened in that of the thread which calls Open.
 	Socket netlink.Config
 
 	// MaxConns bounds the sockets in use at once for requests; whoever needs
@@ -46,6 +47,7 @@ type Config struct {
 // concurrent use, and it is meant to be opened once and kept.
 type Client struct {
 	config   Config
+	own      *netlink.Namespace // of the thread that opened the Client, where Config names none
 	pool     pool
 	families atomic.Pointer[map[string]familyID] // resolved so far; never changed in place
 }
@@ -75,12 +77,20 @@ func Open(config *Config) (*Client, error) {
 	if c.config.Dial == nil {
 		c.config.Dial = func(cfg *netlink.Config) (*netlink.Conn, error) { return netlink.Dial(netlink.Generic, cfg) }
 	}
+	if c.config.Socket.Namespace == nil {
+		// Threads can be in different namespaces. Whichever goroutine needs one
+		// more socket, it is opened where the first was.
+		if own, err := netlink.CurrentNamespace(); err == nil {
+			c.own, c.config.Socket.Namespace = own, own
+		}
+	}
 	c.families.Store(&map[string]familyID{nlctrl: {id: 16}})
 	c.pool.max = c.config.MaxConns
 	c.pool.dial = func() (*netlink.Conn, error) { return c.config.Dial(&c.config.Socket) }
 
 	s, err := c.pool.get(context.Background())
 	if err != nil {
+		c.own.Close()
 		return nil, fmt.Errorf("gnl: %w", err)
 	}
 	c.pool.put(s, true)
@@ -92,6 +102,7 @@ func Open(config *Config) (*Client, error) {
 // themselves.
 func (c *Client) Close() error {
 	c.pool.close()
+	c.own.Close()
 	return nil
 }
 

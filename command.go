@@ -2,6 +2,7 @@ package gnl
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"iter"
 	"reflect"
@@ -83,6 +84,9 @@ func (c *Command[Request, Reply]) Do(ctx context.Context, on Caller, request Req
 // is allocated.
 func (c *Command[Request, Reply]) DoInto(ctx context.Context, on Caller, request *Request, reply *Reply) error {
 	p, err := c.compile()
+	if err == nil {
+		err = p.noViews()
+	}
 	if err != nil {
 		return err
 	}
@@ -116,7 +120,7 @@ func (c *Command[Request, Reply]) DoInto(ctx context.Context, on Caller, request
 // All makes the request and yields every reply: some commands answer with
 // several messages. It ends with an error if the kernel refuses.
 func (c *Command[Request, Reply]) All(ctx context.Context, on Caller, request Request) iter.Seq2[Reply, error] {
-	return fresh(func(reply *Reply) iter.Seq2[*Reply, error] { return c.answers(ctx, on, &request, reply, false) })
+	return fresh(func(reply *Reply) iter.Seq2[*Reply, error] { return c.answers(ctx, on, &request, reply, false, false) })
 }
 
 // Dump asks for all there is (NLM_F_DUMP) and yields entry after entry, as
@@ -127,13 +131,14 @@ func (c *Command[Request, Reply]) All(ctx context.Context, on Caller, request Re
 // The socket is busy until the loop ends. Requests made within the loop take
 // others from the pool; on a Conn, which has none, they would wait for the end.
 func (c *Command[Request, Reply]) Dump(ctx context.Context, on Caller, request Request) iter.Seq2[Reply, error] {
-	return fresh(func(reply *Reply) iter.Seq2[*Reply, error] { return c.answers(ctx, on, &request, reply, true) })
+	return fresh(func(reply *Reply) iter.Seq2[*Reply, error] { return c.answers(ctx, on, &request, reply, true, false) })
 }
 
 // DumpInto is [Command.Dump] into the caller's memory: every entry is decoded
-// into reply, which is yielded and holds the entry until the next.
+// into reply, which is yielded and holds the entry until the next. Here alone may
+// Reply have fields tagged view.
 func (c *Command[Request, Reply]) DumpInto(ctx context.Context, on Caller, request *Request, reply *Reply) iter.Seq2[*Reply, error] {
-	return c.answers(ctx, on, request, reply, true)
+	return c.answers(ctx, on, request, reply, true, true)
 }
 
 // fresh yields values of their own, where into decodes into one place.
@@ -153,9 +158,12 @@ func fresh[Reply any](into func(*Reply) iter.Seq2[*Reply, error]) iter.Seq2[Repl
 	}
 }
 
-func (c *Command[Request, Reply]) answers(ctx context.Context, on Caller, request *Request, reply *Reply, dump bool) iter.Seq2[*Reply, error] {
+func (c *Command[Request, Reply]) answers(ctx context.Context, on Caller, request *Request, reply *Reply, dump, views bool) iter.Seq2[*Reply, error] {
 	return func(yield func(*Reply, error) bool) {
 		p, err := c.compile()
+		if err == nil && !views {
+			err = p.noViews()
+		}
 		if err != nil {
 			yield(nil, err)
 			return
@@ -186,6 +194,16 @@ func (c *Command[Request, Reply]) answers(ctx context.Context, on Caller, reques
 			}
 		}
 	}
+}
+
+// noViews refuses a Reply that would look into memory of the socket after the
+// socket has been given back.
+func (p *compiled[Request, Reply]) noViews() error {
+	if p.reply.Views() {
+		return p.what.failed(false, fmt.Errorf("%w: %s has fields tagged view, which are valid until the next message only: use DumpInto, or leave the option out",
+			attr.ErrTag, reflect.TypeFor[Reply]()))
+	}
+	return nil
 }
 
 // send takes a socket and sends the request; on an error all is given back.

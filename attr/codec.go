@@ -82,6 +82,10 @@ func (c Codec[T]) UnmarshalHeader(b []byte, v *T) error {
 	return nil
 }
 
+// Views reports whether T has fields that are views of the message it is
+// decoded from, itself or in what is inside of it.
+func (c Codec[T]) Views() bool { return c.p.views }
+
 // Empty reports whether T asks for nothing: it has neither attributes nor a header.
 func (c Codec[T]) Empty() bool {
 	return len(c.p.fields) == 0 && c.p.header == nil && c.p.unknown < 0 && c.p.given < 0

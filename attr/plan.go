@@ -107,6 +107,7 @@ type plan struct {
 	unknown int  // offset of the field for unknown attributes, or -1
 	indexed bool // there is a field tagged "index"
 	custom  bool // methods of types are called, if this is the plan of the type given
+	views   bool // likewise: some fields are views of the message
 
 	header    *layout // of the field for the family's own header, or nil
 	headerOff uintptr
@@ -130,7 +131,7 @@ func planFor(t reflect.Type) (*plan, error) {
 		if err != nil {
 			v, _ = plans.LoadOrStore(t, err)
 		} else {
-			p.custom = c.custom
+			p.custom, p.views = c.custom, c.views
 			v, _ = plans.LoadOrStore(t, p)
 		}
 	}
@@ -145,6 +146,7 @@ type compiler struct {
 	done   map[reflect.Type]*plan
 	depth  int  // of resolve within resolve
 	custom bool // a type with methods of its own was met
+	views  bool // a field that is a view was met
 }
 
 func (c *compiler) plan(t reflect.Type) (*plan, error) {
@@ -370,7 +372,7 @@ func (c *compiler) resolve(f *field, t reflect.Type, o *options) error {
 		}
 		f.kind = kindBytes
 		if o.take(&o.view) {
-			f.kind = kindView
+			f.kind, c.views = kindView, true
 		}
 	case reflect.Array:
 		var err error

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"syscall"
 
-	"golang.org/x/sys/unix"
+	"github.com/gnlgo/gnl/internal/unix"
 )
 
 // signalName is the name of a signal: "SIGSEGV".

@@ -2,35 +2,40 @@
 package netns
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
 
-	"golang.org/x/sys/unix"
+	"github.com/gnlgo/gnl/internal/unix"
 )
 
 // Do runs f on a thread that has entered the network namespace behind fd, and
 // waits for it. Entering needs CAP_SYS_ADMIN. The thread ends with the call,
 // so that no goroutine can later find itself in the wrong namespace.
 func Do(fd int, f func() error) error {
-	done := make(chan error)
+	done := make(chan error, 1)
 	go func() {
+		err := errExited // unless f comes back
+		defer func() { done <- err }()
 		// Never unlocked: the runtime ends the thread together with this goroutine.
 		runtime.LockOSThread()
 		if unix.Gettid() != os.Getpid() {
-			done <- enter(fd, f)
+			err = enter(fd, f)
 			return
 		}
 		// This is the process's first thread, which cannot end, and which
 		// /proc/self speaks of. While it is held here, another one must do it.
 		defer runtime.UnlockOSThread()
-		done <- Do(fd, f)
+		err = Do(fd, f)
 	}()
 	return <-done
 }
 
+var errExited = errors.New("the function ended its goroutine in the network namespace")
+
 func enter(fd int, f func() error) error {
-	if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
+	if err := unix.EnterNetworkNamespace(fd); err != nil {
 		return fmt.Errorf("entering the network namespace: %w", err)
 	}
 	return f()

@@ -87,6 +87,15 @@ func ReceiveBuffer(fd int) (int, error) {
 	return unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
 }
 
+// EnterNetworkNamespace moves the calling thread.
+func EnterNetworkNamespace(fd int) error { return unix.Setns(fd, unix.CLONE_NEWNET) }
+
+// Gettid is the calling thread's id.
+func Gettid() int { return unix.Gettid() }
+
+// SignalName is a signal's name, "SIGKILL"; "" if it has none.
+func SignalName(s syscall.Signal) string { return unix.SignalName(s) }
+
 // Close closes a descriptor.
 func Close(fd int) error { return unix.Close(fd) }
 
