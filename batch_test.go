@@ -148,3 +148,24 @@ func TestBatchAllocations(t *testing.T) {
 		t.Errorf("%v allocations for 64 commands", n)
 	}
 }
+
+// The kernel queues the answers to all of a send before the send returns:
+// replies and acks must fit the receive buffer.
+func TestNoAnswerOfABatchIsLost(t *testing.T) {
+	c := open(t, nil)
+	needs(t, c, "ethtool")
+	type request struct {
+		Name string `nl:"2"`
+	}
+	for _, single := range []bool{true, false} {
+		get := &gnl.Command[request, gnl.Family]{Family: "nlctrl", ID: 3, Name: "getfamily", Single: single}
+		var b gnl.Batch
+		families := make([]gnl.Family, 500)
+		for i := range families {
+			get.AddTo(&b, &request{"ethtool"}, &families[i])
+		}
+		if err := b.Do(timeout(t), c); err != nil {
+			t.Errorf("single %v: %v", single, err)
+		}
+	}
+}

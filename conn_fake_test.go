@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gnlgo/gnl"
+	"github.com/gnlgo/gnl/attr"
 	"github.com/gnlgo/gnl/gnltest"
 	"github.com/gnlgo/gnl/netlink"
 )
@@ -294,5 +295,126 @@ func TestAConnIsAMemberOfGroups(t *testing.T) {
 	var e *gnl.Error
 	if err := conn.Join(timeout(t), "toy", "no-such"); !errors.Is(err, gnl.ErrNoGroup) || !errors.As(err, &e) || e.Family != "toy" {
 		t.Error(err)
+	}
+}
+
+type numberAndName struct {
+	N uint32 `nl:"1,omitzero"`
+	S string `nl:"2,omitzero"`
+}
+
+// What could not be encoded was never sent, and leaves no answer behind.
+func TestARequestThatIsNotSentLeavesTheConnUsable(t *testing.T) {
+	_, c := fake(t, toyFamily(echo, nil, nil))
+	conn := pinned(t, c, nil)
+	works(t, conn)
+	get := gnl.Command[numberAndName, number]{Family: "toy", ID: 1, Name: "get"}
+	if _, err := get.Do(timeout(t), conn, numberAndName{S: "a\x00b"}); err == nil {
+		t.Error("a NUL within a string was sent")
+	}
+	works(t, conn)
+	if _, err := conn.Do(timeout(t), gnl.Request{Family: "toy", Command: 1, UserHeader: []byte{1}}); err == nil {
+		t.Error("a header that the family has not was sent")
+	}
+	works(t, conn)
+}
+
+func TestAnOverrunWhileAFamilyIsLookedUpIsTold(t *testing.T) {
+	groupsPermitted(t)
+	k, c := fake(t, toyFamily(echo, nil, nil))
+	conn := pinned(t, c, nil)
+	works(t, conn)
+	k.Register(gnltest.Family{Name: "other", Commands: []gnltest.Command{{ID: 1, Do: echo}}})
+	first := true
+	k.Intercept(func(r *gnltest.Request, handle func() error) error {
+		if first {
+			first = false
+			return r.Overrun()
+		}
+		return handle()
+	})
+	other := gnl.Command[number, number]{Family: "other", ID: 1, Name: "get"}
+	_, err := other.Do(timeout(t), conn, number{1})
+	wantError(t, err, gnl.ErrOverrun)
+	_, err = conn.Receive(timeout(t))
+	wantError(t, err, gnl.ErrOverrun)
+}
+
+func TestALateAnswerToABatchIsNoEvent(t *testing.T) {
+	var late netlink.Message
+	k, c := fake(t, toyFamily(func(r *gnltest.Request) error {
+		if asked(r) == 1 {
+			late = r.Answer(1, number{1})
+			return gnltest.SkipEnd
+		}
+		return echo(r)
+	}, nil, nil))
+	conn := pinned(t, c, nil)
+	b, _ := batch("gg")
+	wantError(t, b.Do(timeout(t), conn), gnl.ErrUnknownOutcome)
+	k.Unicast(conn.PortID(), late, k.Event("toy", 9, number{5}))
+	if n := received(t, conn); n != 5 {
+		t.Error(n)
+	}
+}
+
+// While a family that answered ENOENT is looked up again, it is still known to
+// everybody else.
+func TestAFamilyIsNotForgottenWhileItIsLookedUpAgain(t *testing.T) {
+	k, c := fake(t, toyFamily(func(*gnltest.Request) error { return syscall.ENOENT }, nil, nil))
+	conn := pinned(t, c, nil)
+	_, err := toyGet.Do(timeout(t), c, number{1})
+	wantError(t, err, syscall.ENOENT)
+	k.Intercept(func(r *gnltest.Request, handle func() error) error {
+		if r.Type == 16 { // nlctrl
+			return gnltest.SkipEnd
+		}
+		return handle()
+	})
+	ctx, cancel := contextOf(t, 10*time.Millisecond)
+	defer cancel()
+	if _, err := toyGet.Do(ctx, c, number{1}); err == nil {
+		t.Error("no error")
+	}
+	k.Unicast(conn.PortID(), k.Event("toy", 1, number{2}))
+	m, err := conn.Receive(timeout(t))
+	if err != nil || m.Family != "toy" {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
+
+func TestAReplyWithViewsIsRefusedWhereItWouldDangle(t *testing.T) {
+	type view struct {
+		B []byte `nl:"1,view"`
+	}
+	_, c := fake(t, toyFamily(echo, nil, gnltest.DumpFunc(1, func(n number) ([]number, error) { return []number{{1}, {2}}, nil })))
+	get := gnl.Command[number, view]{Family: "toy", ID: 1, Name: "get"}
+	_, err := get.Do(timeout(t), c, number{1})
+	wantError(t, err, attr.ErrTag)
+	for _, err := range get.Dump(timeout(t), c, number{}) {
+		wantError(t, err, attr.ErrTag)
+	}
+	var (
+		b  gnl.Batch
+		v  view
+		of int
+	)
+	wantError(t, b.Err(get.AddTo(&b, &number{1}, &v)), attr.ErrTag)
+	for v, err := range get.DumpInto(timeout(t), c, &number{}, &v) {
+		if err != nil || len(v.B) != 4 {
+			t.Error(v, err)
+		}
+		of++
+	}
+	if of != 2 {
+		t.Error(of)
+	}
+}
+
+func TestAClosedClientOpensNoConn(t *testing.T) {
+	_, c := fake(t, toyFamily(echo, nil, nil))
+	must(t, c.Close())
+	if conn, err := c.Conn(timeout(t), nil); !isClosed(err) {
+		t.Error(conn, err)
 	}
 }

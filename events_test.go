@@ -335,3 +335,28 @@ func threadNamespaces(t testing.TB) map[string]int {
 	}
 	return count
 }
+
+// Threads can be in different namespaces: a Client's sockets are not.
+func TestAllSocketsOfAClientAreWhereItWasOpened(t *testing.T) {
+	_, ns := testenv.Netns(t)
+	var c *gnl.Client
+	must(t, ns.Do(func() (err error) {
+		c, err = gnl.Open(nil)
+		return err
+	}))
+	defer c.Close()
+	needs(t, c, "netdev")
+	devices := func() int {
+		all, err := gnl.Collect(deviceGet.Dump(timeout(t), c, deviceRequest{}))
+		must(t, err)
+		return len(all)
+	}
+	first := devices()
+	for _, err := range c.Dump(timeout(t), gnl.Request{Family: "nlctrl", Command: 3}) {
+		must(t, err)
+		if second := devices(); first != 1 || second != first { // lo
+			t.Errorf("%d devices by one socket, %d by another", first, second)
+		}
+		break
+	}
+}

@@ -310,3 +310,44 @@ func TestTheContextEndsTheLoadingOfAModule(t *testing.T) {
 		})
 	}
 }
+
+// What modprobe has started may hold its output open for longer.
+func TestAModuleThatWasLoadedIsNotReportedAsFailed(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "modprobe"), []byte("#!/bin/sh\nsleep 1 &\nexit 0\n"), 0o755))
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	c := configured(t, gnltest.NewKernel(t), func(config *gnl.Config) { config.LoadModules = true })
+	missing := gnl.Command[number, number]{Family: "missing", ID: 1, Module: "missing"}
+	_, err := missing.Do(timeout(t), c, number{1})
+	wantError(t, err, os.ErrNotExist)
+	if want := "gnl: missing: the kernel has no such family: no such file or directory"; err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+// Entries that the caller has seen must not come a second time.
+func TestADumpThatHasBegunIsNotRepeated(t *testing.T) {
+	toy := toyFamily(echo, nil, func(r *gnltest.Request) error {
+		numbers(r, 1, 2)
+		r.Flush()
+		r.Send(r.Done(netlink.Errno(syscall.ENOENT)))
+		return gnltest.SkipEnd
+	})
+	k, c := fake(t, toy)
+	works(t, c)
+	var got []uint32
+	for n, err := range toyGet.Dump(timeout(t), c, number{}) {
+		if err != nil {
+			wantError(t, err, syscall.ENOENT)
+			break
+		}
+		if len(got) == 0 {
+			k.Unregister("toy")
+			k.Register(toy)
+		}
+		got = append(got, n.N)
+	}
+	if len(got) != 2 {
+		t.Error(got)
+	}
+}

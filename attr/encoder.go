@@ -136,17 +136,24 @@ func (e *Encoder) Bytes(typ uint16, p []byte) {
 	}
 }
 
-// Text appends attribute typ with s and no NUL behind it.
+// Text appends attribute typ with s and no NUL behind it. A NUL within s is an
+// error, as it is in [Encoder.String].
 func (e *Encoder) Text(typ uint16, s string) {
+	if strings.IndexByte(s, 0) >= 0 {
+		e.fail(typ, fmt.Errorf("%w: a NUL within the string %q", ErrRange, s))
+		return
+	}
 	if b := e.grow(typ, len(s)); b != nil {
 		copy(b, s)
 	}
 }
 
 // Addr appends attribute typ with an IP address: 4 bytes for IPv4, 16 for IPv6.
-// The zero Addr is an error.
+// The zero Addr is an error, and so is one with a zone.
 func (e *Encoder) Addr(typ uint16, a netip.Addr) {
 	switch {
+	case a.Zone() != "":
+		e.fail(typ, fmt.Errorf("%w: the zone of %s has no form as an attribute", ErrRange, a))
 	case a.Is4():
 		v := a.As4()
 		e.Bytes(typ, v[:])

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -366,4 +367,18 @@ func countLines(s, prefix string) (n int) {
 		}
 	}
 	return n
+}
+
+func TestWhatIsTooShortForAMessageIsNotSent(t *testing.T) {
+	c := dial(t, nil)
+	if _, err := c.Send([]byte{1, 2, 3, 4}); !errors.Is(err, netlink.ErrMalformed) {
+		t.Errorf("%v is not netlink.ErrMalformed", err)
+	}
+}
+
+func TestAFunctionThatEndsItsGoroutineDoesNotHangTheNamespace(t *testing.T) {
+	_, ns := testenv.Netns(t)
+	if err := ns.Do(func() error { runtime.Goexit(); return nil }); err == nil {
+		t.Error("no error")
+	}
 }

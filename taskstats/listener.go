@@ -257,7 +257,7 @@ func (l *Listener) Exits(ctx context.Context) iter.Seq2[*Exit, error] {
 
 // yieldError reports whether to go on.
 func (l *Listener) yieldError(yield func(*Exit, error) bool, err error) bool {
-	if goesOn(err) {
+	if gnl.GoesOn(err) {
 		return yield(nil, err)
 	}
 	yield(nil, err)
@@ -301,7 +301,7 @@ func (l *Listener) pump(ctx context.Context, s *listenSocket) {
 		select {
 		case d := <-l.free:
 			d.err = s.receive(ctx, &d.exit)
-			last := d.err != nil && !goesOn(d.err)
+			last := d.err != nil && !gnl.GoesOn(d.err)
 			if last && ctx.Err() != nil {
 				l.free <- d // merge knows
 				return
@@ -325,11 +325,6 @@ var (
 func exitsFailed(err error) error { return &Error{What: "exits", Err: err} }
 
 func malformed(err error) error { return fmt.Errorf("%w: %w", netlink.ErrMalformed, err) }
-
-// goesOn reports whether the stream goes on after err.
-func goesOn(err error) bool {
-	return errors.Is(err, gnl.ErrOverrun) || errors.Is(err, netlink.ErrMalformed) || errors.Is(err, netlink.ErrTruncated)
-}
 
 // cmdNew is TASKSTATS_CMD_NEW.
 const cmdNew = 2
