@@ -2,6 +2,7 @@ package gnl
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -124,6 +125,9 @@ func (c *Client) client() *Client                             { return c }
 func (c *Client) resolve(ctx context.Context, s *socket, name, module string) (familyID, error) {
 	if f, ok := (*c.families.Load())[name]; ok {
 		return f, nil
+	}
+	if name == "" {
+		return familyID{}, errors.New("gnl: no family is named in the Command or Request")
 	}
 	return c.lookUp(ctx, s, name, module)
 }

@@ -63,6 +63,11 @@ func (c *Command[Request, Reply]) compile() (*compiled[Request, Reply], error) {
 	if p.reply, err = attr.CodecOf[Reply](); err != nil {
 		return nil, p.what.failed(false, err)
 	}
+	for t, empty := range map[reflect.Type]bool{reflect.TypeFor[Request](): p.request.Empty(), reflect.TypeFor[Reply](): p.reply.Empty()} {
+		if empty && t.NumField() > 0 {
+			return nil, p.what.failed(false, fmt.Errorf("%w: no field of %s has an nl tag (struct{} is a type without attributes)", attr.ErrTag, t))
+		}
+	}
 	p.noReply = p.reply.Empty()
 	p.loadAny = func(b []byte, headerSize int, reply any) error { return p.load(b, headerSize, reply.(*Reply)) }
 	c.compiled.Store(p)

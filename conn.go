@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/gnlgo/gnl/internal/unix"
 	"github.com/gnlgo/gnl/netlink"
 )
 
@@ -111,14 +112,21 @@ func (c *Conn) socket(ctx context.Context) (*socket, error) {
 	}()
 	select {
 	case c.turn <- struct{}{}:
-		return c.s, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	if c.s.broken {
+		<-c.turn
+		return nil, errGivenUp
+	}
+	return c.s, nil
 }
+
+var errGivenUp = fmt.Errorf("the Conn was given up: an earlier request was left before its end: %w", net.ErrClosed)
 
 func (c *Conn) release(s *socket, fit bool) {
 	if !fit || s.broken {
+		c.s.broken = true
 		c.s.conn.Close()
 	}
 	<-c.turn
@@ -164,9 +172,16 @@ func (c *Conn) Leave(ctx context.Context, family, group string) error {
 
 func (c *Conn) member(family, group string, err error) error {
 	if err != nil {
-		return &Error{Family: family, Command: "group " + group, Err: err}
+		return groupError(family, group, err)
 	}
 	return nil
+}
+
+func groupError(family, group string, err error) error {
+	if errors.Is(err, unix.EPERM) {
+		err = fmt.Errorf("needs CAP_NET_ADMIN: %w", err)
+	}
+	return &Error{Family: family, Command: "group " + group, Err: err}
 }
 
 // Receive returns the next event: a message that answers none of this Conn's

@@ -132,9 +132,15 @@ func (o *operation) refused(dump bool, err error, request []byte, headerSize int
 	if !ok {
 		return e
 	}
-	if kernel.Errno == unix.EPERM {
-		// genl_family_rcv_msg says so, without a word, of commands that need it.
+	// What genl_family_rcv_msg says without a word.
+	switch kernel.Errno {
+	case unix.EPERM:
 		e.Hint = "needs CAP_NET_ADMIN"
+	case unix.EOPNOTSUPP:
+		e.Hint = "the family has no such command"
+		if dump {
+			e.Hint += " that dumps"
+		}
 	}
 	at := payloadAt + headerSize
 	if kernel.Offset >= at && len(request) >= at {
@@ -173,6 +179,9 @@ func describeBreach(policy []byte, found attr.Raw) (accepts, value string) {
 	var p AttributePolicy
 	if p.decode(policy) != nil {
 		return "", ""
+	}
+	if n := p.Type.size(); n > 0 && n != len(found.Payload) {
+		return p.Type.String(), fmt.Sprintf("%d bytes", len(found.Payload))
 	}
 	switch {
 	case p.Type.signed():

@@ -59,13 +59,13 @@ func ExampleCommand() {
 // What the kernel refuses is an error that names the command, the attribute,
 // what it holds and what the kernel accepts.
 func ExampleError() {
-	type request struct {
+	type deviceRequest struct {
 		IfIndex uint32 `nl:"1,name=ifindex"`
 	}
 	type device struct {
 		IfIndex uint32 `nl:"1"`
 	}
-	deviceGet := gnl.Command[request, device]{Family: "netdev", ID: 1, Name: "dev-get", Version: 1}
+	deviceGet := gnl.Command[deviceRequest, device]{Family: "netdev", ID: 1, Name: "dev-get", Version: 1}
 
 	client, err := gnl.Open(nil)
 	if err != nil {
@@ -73,7 +73,7 @@ func ExampleError() {
 	}
 	defer client.Close()
 
-	_, err = deviceGet.Do(context.Background(), client, request{IfIndex: 0})
+	_, err = deviceGet.Do(context.Background(), client, deviceRequest{IfIndex: 0})
 	fmt.Println(err)
 
 	var refused *gnl.Error

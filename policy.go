@@ -134,6 +134,21 @@ func (t *AttributeType) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// size is the length of a number of the type in bytes; 0 if it varies.
+func (t AttributeType) size() int {
+	switch t {
+	case TypeU8, TypeS8:
+		return 1
+	case TypeU16, TypeS16:
+		return 2
+	case TypeU32, TypeS32:
+		return 4
+	case TypeU64, TypeS64, TypeBitfield32:
+		return 8
+	}
+	return 0
+}
+
 func (t AttributeType) signed() bool   { return t >= TypeS8 && t <= TypeS64 || t == TypeSint }
 func (t AttributeType) unsigned() bool { return t >= TypeU8 && t <= TypeU64 || t == TypeUint }
 

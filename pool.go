@@ -2,6 +2,8 @@ package gnl
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"sync"
@@ -59,6 +61,9 @@ func (p *pool) get(ctx context.Context) (*socket, error) {
 	}
 	p.mu.Lock()
 	switch n := len(p.idle); {
+	case p.dial == nil:
+		p.mu.Unlock()
+		return nil, errors.New("the Client was not made by Open")
 	case p.closed:
 		p.mu.Unlock()
 		return nil, net.ErrClosed
@@ -93,7 +98,7 @@ func (p *pool) get(ctx context.Context) (*socket, error) {
 	if i < 0 { // served meanwhile: pass it on
 		p.giveBack(<-turn)
 	}
-	return nil, ctx.Err()
+	return nil, fmt.Errorf("waiting for one of %d sockets (Config.MaxConns): %w", p.max, ctx.Err())
 }
 
 // giveBack is for what was given to a get that does not want it any more.

@@ -71,7 +71,7 @@ func (c *Client) Subscribe(ctx context.Context, groups ...GroupName) (*Subscript
 	for i, id := range ids {
 		if err := conn.Join(id); err != nil {
 			conn.Close()
-			return nil, &Error{Family: groups[i].Family, Command: "group " + groups[i].Group, Err: err}
+			return nil, groupError(groups[i].Family, groups[i].Group, err)
 		}
 	}
 	s.conn = conn

@@ -76,7 +76,8 @@ func looksNested(p []byte) bool {
 	end := 0
 	for d.Next() {
 		r := d.Raw()
-		if r.Number() == 0 && len(r.Payload) == 0 || r.Number() > 1024 {
+		// Families number from 1: 0 is what a small number looks like.
+		if r.Number() == 0 || r.Number() > 1024 {
 			return false
 		}
 		end += 4 + align(len(r.Payload))

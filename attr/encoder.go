@@ -17,6 +17,7 @@ type Encoder struct {
 	buf   []byte
 	err   error
 	depth int
+	nests int // nests begun and not ended
 }
 
 // NewEncoder returns an encoder that appends to buf.
@@ -27,7 +28,14 @@ func (e *Encoder) Reset(buf []byte) { *e = Encoder{buf: buf} }
 
 // Finish returns the buffer with all attributes appended, or the first error.
 // The buffer is returned in either case, so that its memory can be used again.
-func (e *Encoder) Finish() ([]byte, error) { return e.buf, e.err }
+//
+// A nest that was begun and not ended is an error too.
+func (e *Encoder) Finish() ([]byte, error) {
+	if e.nests > 0 && e.err == nil {
+		return e.buf, &Error{Err: fmt.Errorf("%w: %d nests were begun and not ended", ErrMalformed, e.nests)}
+	}
+	return e.buf, e.err
+}
 
 // Uint8 appends attribute typ with an 8-bit value (NLA_U8).
 func (e *Encoder) Uint8(typ uint16, v uint8) {
@@ -185,6 +193,10 @@ func (e *Encoder) End(nest int) {
 	if e.err != nil {
 		return
 	}
+	if e.nests--; e.nests < 0 || nest < 0 || nest > len(e.buf)-headerLen {
+		e.err = &Error{Err: fmt.Errorf("%w: the end of a nest that was not begun", ErrMalformed)}
+		return
+	}
 	n := len(e.buf) - nest
 	if n > maxLen {
 		e.fail(binary.NativeEndian.Uint16(e.buf[nest+2:])&typeMask,
@@ -196,6 +208,7 @@ func (e *Encoder) End(nest int) {
 
 func (e *Encoder) begin(typ uint16) int {
 	nest := len(e.buf)
+	e.nests++
 	e.Flag(typ)
 	return nest
 }

@@ -279,3 +279,17 @@ func TestEncoderLongest(t *testing.T) {
 	}
 	sameBytes(t, b[:8], wire(h(65532, 2|nested), h(65528, 1)))
 }
+
+func TestNestsMustBeginAndEnd(t *testing.T) {
+	var e attr.Encoder
+	e.Begin(1)
+	e.Uint32(1, 2)
+	if _, err := e.Finish(); !errors.Is(err, attr.ErrMalformed) {
+		t.Errorf("a nest that was not ended: %v", err)
+	}
+	e = attr.Encoder{}
+	e.End(5)
+	if _, err := e.Finish(); !errors.Is(err, attr.ErrMalformed) {
+		t.Errorf("the end of a nest that was not begun: %v", err)
+	}
+}

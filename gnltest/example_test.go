@@ -92,7 +92,7 @@ func ExampleOpen() {
 	// {1 36600} <nil>
 	// {2 -40000} <nil>
 	// gnl: thermometer sensor-get: no such device
-	// gnl: thermometer command 9 dump: operation not supported
+	// gnl: thermometer command 9 dump: the family has no such command that dumps: operation not supported
 	// gnl: thermometer command 1: attribute 1: integer out of range (0, kernel accepts 1..4294967295): numerical result out of range
 }
 

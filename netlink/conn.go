@@ -116,9 +116,13 @@ func Dial(protocol int, config *Config) (*Conn, error) {
 	if cfg.MessageSize == 0 {
 		cfg.MessageSize = DefaultMessageSize
 	}
-	if cfg.MessageSize < HeaderLen || cfg.ReceiveBuffer < 0 || cfg.Datagrams < 0 {
-		return nil, fmt.Errorf("netlink: config: MessageSize %d, ReceiveBuffer %d, Datagrams %d: too small",
-			cfg.MessageSize, cfg.ReceiveBuffer, cfg.Datagrams)
+	switch {
+	case cfg.MessageSize < HeaderLen:
+		return nil, fmt.Errorf("netlink: config: MessageSize %d holds no message: they have %d bytes at least", cfg.MessageSize, HeaderLen)
+	case cfg.ReceiveBuffer < 0:
+		return nil, fmt.Errorf("netlink: config: ReceiveBuffer is %d bytes", cfg.ReceiveBuffer)
+	case cfg.Datagrams < 0:
+		return nil, fmt.Errorf("netlink: config: Datagrams is %d", cfg.Datagrams)
 	}
 	// The kernel gives a port that was closed to the next socket. What still
 	// comes for the old one must not look like an answer: begin anywhere.

@@ -280,6 +280,12 @@ func TestNamespaceByPathByProcessAndByDescriptor(t *testing.T) {
 	if _, err := netlink.OpenNamespace("/run/netns/nosuch"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%v is not ENOENT", err)
 	}
+	for _, path := range []string{"/etc/passwd", "/proc/self/ns/mnt"} {
+		if ns, err := netlink.OpenNamespace(path); err == nil {
+			t.Errorf("%s was taken for a network namespace", path)
+			ns.Close()
+		}
+	}
 }
 
 // hasDevice asks the family netdev for a network device.

@@ -6,6 +6,7 @@ import (
 	"runtime"
 
 	"github.com/gnlgo/gnl/internal/netns"
+	"github.com/gnlgo/gnl/internal/unix"
 )
 
 // Namespace is a network namespace, held open so that it stays what it is
@@ -22,6 +23,10 @@ func OpenNamespace(path string) (*Namespace, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("netlink: network namespace: %w", err)
+	}
+	if !unix.IsNetworkNamespace(int(f.Fd())) {
+		f.Close()
+		return nil, fmt.Errorf("netlink: %s is not a network namespace", path)
 	}
 	info, err := f.Stat()
 	if err != nil {

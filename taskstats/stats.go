@@ -110,12 +110,14 @@ type Stats struct {
 	// (ac_stimescaled; version 6).
 	ScaledSystemTime time.Duration
 
-	// CPURealTime is UserTime plus SystemTime in nanoseconds; on some
+	// CPURealTime is UserTime plus SystemTime in nanoseconds, all three counted
+	// at the clock's ticks: for comparing tasks take CPUVirtualTime. On some
 	// architectures the time that a hypervisor took away is not in it
 	// (cpu_run_real_total; version 1).
 	CPURealTime time.Duration
 
-	// CPUVirtualTime is the time on a CPU as the scheduler counts it, with
+	// CPUVirtualTime is the time on a CPU as the scheduler counts it, exactly,
+	// and as ps and top show it, with
 	// what a hypervisor took away, in nanoseconds (cpu_run_virtual_total;
 	// version 1).
 	CPUVirtualTime time.Duration

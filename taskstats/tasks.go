@@ -1,6 +1,7 @@
 package taskstats
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -27,6 +28,9 @@ func DelayAccounting() (bool, error) {
 // Processes lists the ids of the processes that /proc shows, in no order.
 // Some may have ended by the time they are looked at.
 func Processes() ([]int, error) {
+	if self, err := os.Readlink("/proc/self"); err == nil && self != strconv.Itoa(os.Getpid()) {
+		return nil, &Error{What: "list processes", Err: errors.New("/proc is that of another pid namespace: its numbers mean other processes here")}
+	}
 	pids, err := appendIDs(nil, "/proc")
 	if err != nil {
 		return nil, &Error{What: "list processes", Err: err}

@@ -76,7 +76,8 @@ func newAttribute(r attr.Raw, depth int) attribute {
 }
 
 // looksNested guesses whether a payload is a list of attributes: it is if they
-// fill it exactly, their padding is zero, and they stand in order.
+// fill it exactly, their padding is zero, and they stand in order. Families
+// number them from 1: 0 is what a small number looks like.
 func looksNested(p []byte) bool {
 	if len(p) <= 4 || len(p)%4 != 0 {
 		return false
@@ -87,7 +88,7 @@ func looksNested(p []byte) bool {
 		}
 		length, number := int(binary.NativeEndian.Uint16(p)), int(binary.NativeEndian.Uint16(p[2:])&^(attr.FlagNested|attr.FlagNetByteOrder))
 		padded := (length + 3) &^ 3
-		if length < 4 || padded > len(p) || number < last || number > 1024 || number == 0 && length == 4 {
+		if length < 4 || padded > len(p) || number < last || number > 1024 || number == 0 {
 			return false
 		}
 		for _, b := range p[length:padded] {

@@ -152,7 +152,9 @@ func (a *app) tasks(ctx context.Context, args []string, flags taskFlags) error {
 	if len(tasks) == 0 && !a.json {
 		return missing
 	}
-	a.noteDelayAccounting()
+	if !a.json {
+		a.noteDelayAccounting()
+	}
 	if err := a.writeTasks(tasks, flags); err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
 	"slices"
 	"strings"
@@ -149,9 +148,6 @@ func (a *app) subscribe(ctx context.Context, client *gnl.Client, args []string) 
 		}
 	}
 	s, err := client.Subscribe(ctx, groups...)
-	if errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("%w: joining this group takes CAP_NET_ADMIN%s", err, unlessRoot())
-	}
 	if err != nil {
 		return nil, err
 	}

@@ -90,6 +90,12 @@ func ReceiveBuffer(fd int) (int, error) {
 // EnterNetworkNamespace moves the calling thread.
 func EnterNetworkNamespace(fd int) error { return unix.Setns(fd, unix.CLONE_NEWNET) }
 
+// IsNetworkNamespace reports whether fd refers to one.
+func IsNetworkNamespace(fd int) bool {
+	typ, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)
+	return err == nil && typ == unix.CLONE_NEWNET
+}
+
 // Gettid is the calling thread's id.
 func Gettid() int { return unix.Gettid() }
 

@@ -34,6 +34,7 @@ func NetlinkSocket(int, uint32) (int, uint32, error) { return -1, 0, errors.ErrU
 func SetNetlinkOption(int, int, int) error           { return errors.ErrUnsupported }
 func SetReceiveBuffer(int, int) error                { return errors.ErrUnsupported }
 func ReceiveBuffer(int) (int, error)                 { return 0, errors.ErrUnsupported }
+func IsNetworkNamespace(int) bool                    { return false }
 func Close(int) error                                { return errors.ErrUnsupported }
 func Send(int, []byte) error                         { return errors.ErrUnsupported }
 func Receive(int, []byte, *uint32) (int, error)      { return 0, errors.ErrUnsupported }
