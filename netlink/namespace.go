@@ -18,7 +18,8 @@ type Namespace struct {
 }
 
 // OpenNamespace opens the namespace that a path names: /proc/PID/ns/net, or
-// what "ip netns add NAME" makes at /run/netns/NAME.
+// what "ip netns add NAME" makes at /run/netns/NAME. For what is something else
+// the error is EINVAL.
 func OpenNamespace(path string) (*Namespace, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -26,7 +27,7 @@ func OpenNamespace(path string) (*Namespace, error) {
 	}
 	if !unix.IsNetworkNamespace(int(f.Fd())) {
 		f.Close()
-		return nil, fmt.Errorf("netlink: %s is not a network namespace", path)
+		return nil, fmt.Errorf("netlink: %s is not a network namespace: %w", path, unix.EINVAL)
 	}
 	info, err := f.Stat()
 	if err != nil {

@@ -27,9 +27,6 @@ func openNamespace(name string) (*netlink.Namespace, error) {
 	case errors.Is(err, unix.EPERM):
 		ns.Close()
 		return nil, fmt.Errorf("not permitted to enter network namespace %s: that takes CAP_SYS_ADMIN%s", name, unlessRoot())
-	case errors.Is(err, unix.EINVAL):
-		ns.Close()
-		return nil, fmt.Errorf("%s is not a network namespace", name)
 	case err != nil:
 		ns.Close()
 		return nil, fmt.Errorf("--netns %s: %w", name, err)
@@ -65,6 +62,8 @@ func explainOpen(name, path string) (*netlink.Namespace, error) {
 		return nil, fmt.Errorf("not permitted to open %s: another user's namespace takes CAP_SYS_PTRACE%s", path, unlessRoot())
 	case errors.Is(err, os.ErrNotExist):
 		return nil, fmt.Errorf("no network namespace at %s: %w", path, os.ErrNotExist)
+	case errors.Is(err, unix.EINVAL):
+		return nil, fmt.Errorf("%s is not a network namespace", name)
 	case err != nil:
 		return nil, fmt.Errorf("--netns %s: %w", name, err)
 	}
