@@ -133,8 +133,8 @@ func Receive(fd int, b []byte, from *uint32) (int, error) {
 
 // ReceiveQueued is Receive on a socket on which no dump is under way. It only
 // copies what is queued, or finds that nothing is: no lock that may be held for
-// long, no sleep. So the scheduler need not know of it, which saves a tenth of a
-// small request.
+// long, no sleep. So the scheduler need not know of it, which saves small requests
+// a little.
 func ReceiveQueued(fd int, b []byte) (int, error) {
 	n, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
 		unix.MSG_DONTWAIT|unix.MSG_TRUNC, 0, 0)
