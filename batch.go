@@ -211,7 +211,7 @@ func (b *Batch) repeat(ctx context.Context, on Caller, s *socket, members []memb
 			continue
 		}
 		m.again = false
-		if family, err := on.client().resolve(ctx, s, m.what.family, m.what.module); err != nil || family == m.family {
+		if family, err := on.client().resolve(ctx, s, m.what); err != nil || family == m.family {
 			if _, moved := on.client().moved(ctx, s, m.what, m.family); !moved {
 				unmoved = m.what.family
 				continue
@@ -297,7 +297,7 @@ func (b *Batch) build(ctx context.Context, on Caller, s *socket, members []membe
 			continue
 		}
 		if what == nil || m.what != what && m.what.family != what.family {
-			family, unresolved = on.client().resolve(ctx, s, m.what.family, m.what.module)
+			family, unresolved = on.client().resolve(ctx, s, m.what)
 		}
 		what = m.what
 		err := unresolved

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"reflect"
+	"sync/atomic"
 	"time"
 
 	"github.com/gnlgo/gnl/netlink"
@@ -39,6 +40,9 @@ type operation struct {
 	family, name, module string
 	command, version     uint8
 	request              reflect.Type // whose fields name the attributes; nil is unknown
+
+	kept     bool                     // it is a Command's, and worth to remember its family in
+	resolved atomic.Pointer[resolved] // the family, as it was known last
 }
 
 // begin takes a socket and builds the request up to the point where the
@@ -47,7 +51,7 @@ func (c *call) begin(ctx context.Context) (err error) {
 	if c.socket, err = c.on.socket(ctx); err != nil {
 		return c.what.failed(c.dump, err)
 	}
-	if c.family, err = c.on.client().resolve(ctx, c.socket, c.what.family, c.what.module); err != nil {
+	if c.family, err = c.on.client().resolve(ctx, c.socket, c.what); err != nil {
 		c.on.release(c.socket, true)
 		c.socket = nil
 		return err

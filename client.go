@@ -122,14 +122,31 @@ func (c *Client) client() *Client                             { return c }
 // resolve returns what a request needs to know of a family: from memory, or
 // from the kernel over the socket that the request has already. To take another
 // one could wait for ever, if every socket is held by one that does.
-func (c *Client) resolve(ctx context.Context, s *socket, name, module string) (familyID, error) {
-	if f, ok := (*c.families.Load())[name]; ok {
+func (c *Client) resolve(ctx context.Context, s *socket, what *operation) (familyID, error) {
+	families := c.families.Load()
+	last := what.resolved.Load()
+	if last != nil && last.families == families {
+		return last.id, nil
+	}
+	if f, ok := (*families)[what.family]; ok {
+		// Not so where Clients take turns: it would cost memory each time.
+		if what.kept && (last == nil || last.client == c) {
+			what.resolved.Store(&resolved{c, families, f})
+		}
 		return f, nil
 	}
-	if name == "" {
+	if what.family == "" {
 		return familyID{}, errors.New("gnl: no family is named in the Command or Request")
 	}
-	return c.lookUp(ctx, s, name, module)
+	return c.lookUp(ctx, s, what.family, what.module)
+}
+
+// resolved is what a Client has last resolved an operation's family to. It
+// holds as long as families are those that the Client knows.
+type resolved struct {
+	client   *Client
+	families *map[string]familyID
+	id       familyID
 }
 
 // lookUp asks the kernel and remembers.

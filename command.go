@@ -54,7 +54,7 @@ func (c *Command[Request, Reply]) compile() (*compiled[Request, Reply], error) {
 	}
 	p := &compiled[Request, Reply]{what: operation{
 		family: c.Family, name: c.Name, module: c.Module, command: c.ID, version: c.Version,
-		request: reflect.TypeFor[Request](),
+		request: reflect.TypeFor[Request](), kept: true,
 	}}
 	var err error
 	if p.request, err = attr.CodecOf[Request](); err != nil {

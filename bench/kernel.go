@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"syscall"
+	"unsafe"
 
 	"github.com/mdlayher/genetlink"
 	"github.com/mdlayher/netlink"
@@ -52,7 +53,7 @@ func monitorGroup() (uint32, error) {
 // producer holds a socket and eventCount ready-made requests.
 type producer struct {
 	fd       int
-	kernel   unix.SockaddrNetlink
+	kernel   unix.RawSockaddrNetlink
 	requests []byte
 	answer   [256]byte
 }
@@ -64,7 +65,7 @@ var newProducer = sync.OnceValues(func() (*producer, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &producer{kernel: unix.SockaddrNetlink{Family: unix.AF_NETLINK}}
+	p := &producer{kernel: unix.RawSockaddrNetlink{Family: unix.AF_NETLINK}}
 	for i := range eventCount {
 		attrs, err := toggle(i%2 == 1)
 		if err != nil {
@@ -113,8 +114,12 @@ func produce() error {
 	if err != nil {
 		return err
 	}
-	if err := unix.Sendto(p.fd, p.requests, 0, &p.kernel); err != nil {
-		return err
+	// The raw call: the scheduler would take a goroutine that is in the kernel for so long off its thread, and what is
+	// measured next would begin on the other processor, far from the notifications.
+	_, _, e := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(p.fd), uintptr(unsafe.Pointer(unsafe.SliceData(p.requests))),
+		uintptr(len(p.requests)), 0, uintptr(unsafe.Pointer(&p.kernel)), unix.SizeofSockaddrNetlink)
+	if e != 0 {
+		return e
 	}
 	if _, _, err := unix.Recvfrom(p.fd, p.answer[:], unix.MSG_DONTWAIT); err == nil {
 		return fmt.Errorf("setting a feature: %w", syscall.Errno(-int32(binary.NativeEndian.Uint32(p.answer[16:]))))

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"sync"
+	"sync/atomic"
 
 	"github.com/gnlgo/gnl"
 	"github.com/gnlgo/gnl/internal/unix"
@@ -50,11 +50,18 @@ var (
 
 // Client asks for statistics. It is safe for concurrent use, as the gnl.Client
 // behind it is.
-type Client struct{ gnl *gnl.Client }
+type Client struct {
+	gnl *gnl.Client
+
+	// Memory of a query that nobody is using: what is asked one after the
+	// other allocates nothing.
+	task  atomic.Pointer[taskQuery]
+	group atomic.Pointer[groupQuery]
+}
 
 // New returns a Client that works over client, which stays the caller's to
 // close. Nothing is asked of the kernel yet.
-func New(client *gnl.Client) *Client { return &Client{client} }
+func New(client *gnl.Client) *Client { return &Client{gnl: client} }
 
 // PID returns the statistics of one task: a thread by its id, and by a process's
 // id its main thread alone. They need CAP_NET_ADMIN in the initial user
@@ -74,14 +81,17 @@ func (c *Client) PIDInto(ctx context.Context, pid int, s *Stats) error {
 	if err := checkPID("pid", pid); err != nil {
 		return err
 	}
-	q := taskQueries.Get().(*taskQuery)
+	q := c.task.Swap(nil)
+	if q == nil {
+		q = new(taskQuery)
+	}
 	q.request.PID, q.reply.Task.Stats = uint32(pid), s
 	err := getTask.DoInto(ctx, c.gnl, &q.request, &q.reply)
 	if err == nil {
 		err = q.reply.finish()
 	}
 	q.reply.Task.Stats = nil
-	taskQueries.Put(q)
+	c.task.Store(q)
 	if err != nil {
 		return explain(fmt.Sprintf("pid %d", pid), err, nil)
 	}
@@ -107,14 +117,17 @@ func (c *Client) TGIDInto(ctx context.Context, tgid int, s *Stats) error {
 	if err := checkPID("tgid", tgid); err != nil {
 		return err
 	}
-	q := groupQueries.Get().(*groupQuery)
+	q := c.group.Swap(nil)
+	if q == nil {
+		q = new(groupQuery)
+	}
 	q.request.TGID, q.reply.Group.Stats = uint32(tgid), s
 	err := getGroup.DoInto(ctx, c.gnl, &q.request, &q.reply)
 	if err == nil {
 		err = q.reply.finish(tgid)
 	}
 	q.reply.Group.Stats = nil
-	groupQueries.Put(q)
+	c.group.Store(q)
 	if err != nil {
 		return explain(fmt.Sprintf("tgid %d", tgid), err, nil)
 	}
@@ -156,11 +169,6 @@ type (
 		request groupRequest
 		reply   groupReply
 	}
-)
-
-var (
-	taskQueries  = sync.Pool{New: func() any { return new(taskQuery) }}
-	groupQueries = sync.Pool{New: func() any { return new(groupQuery) }}
 )
 
 var errNoStats = errors.New("the reply has no statistics")
