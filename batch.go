@@ -25,22 +25,30 @@ type Batch struct {
 	members  []member
 }
 
-// member is one command of a batch.
+// member is one command of a batch. Its size matters: a batch of thousands goes
+// through the caches with every step.
 type member struct {
-	what   *operation
-	reply  any // a *Reply
-	decode func(b []byte, headerSize int, reply any) error
-	err    error
+	of    *batched
+	reply any // a *Reply
+	err   error
 
 	start, end uint32 // of the message in Batch.requests
 	sequence   uint32
-	family     familyID // with the header's size in that message; the id once it is sent
-	single     bool
-	noReply    bool
+	id         uint16 // of the family, once it is sent
+	state      memberState
 	replied    bool
 	again      bool // to be repeated, if the family has another id by now
 	repeated   bool
-	state      memberState
+}
+
+// batched is what the members of one Command have in common.
+type batched struct {
+	what       *operation
+	single     bool
+	noReply    bool
+	views      error // why it cannot be in a batch
+	headerSize int   // of the family's header in requests
+	decode     func(b []byte, headerSize int, reply any) error
 }
 
 type memberState uint8
@@ -68,21 +76,19 @@ func (c *Command[Request, Reply]) AddTo(b *Batch, request *Request, reply *Reply
 func (c *Command[Request, Reply]) addTo(b *Batch, m *member, request *Request, reply *Reply) error {
 	p, err := c.compile()
 	if err != nil {
-		m.what = &operation{family: c.Family, name: c.Name, command: c.ID}
+		m.of = &batched{what: &operation{family: c.Family, name: c.Name, command: c.ID}}
 		return err
 	}
-	if err := p.noViews(); err != nil {
-		m.what = &p.what
-		return err
+	m.of, m.reply = &p.batched, reply
+	if p.batched.views != nil {
+		return p.batched.views
 	}
-	m.what, m.single, m.noReply, m.reply, m.decode = &p.what, c.Single, p.noReply, reply, p.loadAny
-	m.family.headerSize = align(p.request.HeaderLen())
 	if reply == nil && !p.noReply {
-		return m.what.failed(false, errors.New("no memory for the reply: AddTo was given nil"))
+		return m.of.what.failed(false, errors.New("no memory for the reply: AddTo was given nil"))
 	}
-	b.requests = m.what.appendHeader(b.requests, 0, 0)
+	b.requests = m.of.what.appendHeader(b.requests, 0, 0)
 	if b.requests, err = p.appendTo(b.requests, request); err != nil {
-		return m.what.failed(false, err)
+		return m.of.what.failed(false, err)
 	}
 	b.requests = netlink.EndMessage(b.requests, int(m.start))
 	return nil
@@ -207,13 +213,13 @@ func (b *Batch) repeat(ctx context.Context, on Caller, s *socket, members []memb
 	unmoved := "" // the family asked for last: one question serves all its members
 	for i := range members {
 		m := &members[i]
-		if !m.again || m.what.family == unmoved {
+		if !m.again || m.of.what.family == unmoved {
 			continue
 		}
 		m.again = false
-		if family, err := on.client().resolve(ctx, s, m.what); err != nil || family == m.family {
-			if _, moved := on.client().moved(ctx, s, m.what, m.family); !moved {
-				unmoved = m.what.family
+		if family, err := on.client().resolve(ctx, s, m.of.what); err != nil || family.id == m.id {
+			if _, moved := on.client().moved(ctx, s, m.of.what, familyID{m.id, m.of.headerSize}); !moved {
+				unmoved = m.of.what.family
 				continue
 			}
 		}
@@ -230,9 +236,9 @@ func (m *member) size() int { return int(m.end - m.start) }
 // answers is what the answers to m may take of the receive buffer.
 func (m *member) answers() int {
 	switch {
-	case m.noReply:
+	case m.of.noReply:
 		return perAck
-	case m.single:
+	case m.of.single:
 		return perReply
 	}
 	return perReply + perAck
@@ -248,7 +254,7 @@ func (b *Batch) failFrom(from, to int, err error) int {
 
 func (m *member) fail(err error) {
 	if m.state != finished {
-		m.state, m.err = finished, m.what.failed(false, err)
+		m.state, m.err = finished, m.of.what.failed(false, err)
 	}
 }
 
@@ -296,21 +302,21 @@ func (b *Batch) build(ctx context.Context, on Caller, s *socket, members []membe
 			gaps = gaps || m.size() > 0
 			continue
 		}
-		if what == nil || m.what != what && m.what.family != what.family {
-			family, unresolved = on.client().resolve(ctx, s, m.what)
+		if what == nil || m.of.what != what && m.of.what.family != what.family {
+			family, unresolved = on.client().resolve(ctx, s, m.of.what)
 		}
-		what = m.what
+		what = m.of.what
 		err := unresolved
-		if err == nil && family.headerSize != m.family.headerSize {
-			err = m.what.failed(false, headerMismatch("the request", m.family.headerSize, family.headerSize))
+		if err == nil && family.headerSize != m.of.headerSize {
+			err = m.of.what.failed(false, headerMismatch("the request", m.of.headerSize, family.headerSize))
 		}
 		if err != nil {
 			m.state, m.err, gaps = finished, err, true
 			continue
 		}
-		m.state, m.family, last = sent, family, i
+		m.state, m.id, last = sent, family.id, i
 		flags := netlink.FlagRequest
-		if !m.single && !m.noReply {
+		if !m.of.single && !m.of.noReply {
 			flags |= netlink.FlagAck
 		}
 		setType(b.requests[m.start:], family.id)
@@ -319,7 +325,7 @@ func (b *Batch) build(ctx context.Context, on Caller, s *socket, members []membe
 	if last < 0 {
 		return nil, -1
 	}
-	if m := &members[last]; m.noReply && !m.single {
+	if m := &members[last]; m.of.noReply && !m.of.single {
 		setFlags(b.requests[m.start:], netlink.FlagRequest|netlink.FlagAck)
 	}
 	if !gaps {
@@ -395,7 +401,7 @@ func (b *Batch) receive(ctx context.Context, on Caller, s *socket, members []mem
 		case m.state == finished:
 		case lost != nil:
 			m.unknown(s, lost)
-		case m.noReply:
+		case m.of.noReply:
 			m.state = finished
 		default:
 			m.unknown(s, errSkipped)
@@ -437,10 +443,10 @@ func (b *Batch) answer(on Caller, m *member, n *netlink.Message) {
 	}
 	if n.Type != netlink.TypeError && n.Type != netlink.TypeDone {
 		if err := m.load(n); err != nil && m.err == nil {
-			m.err = m.what.failed(false, err)
+			m.err = m.of.what.failed(false, err)
 		}
 		m.replied = true
-		if m.single {
+		if m.of.single {
 			m.state = finished
 		}
 		return
@@ -449,30 +455,30 @@ func (b *Batch) answer(on Caller, m *member, n *netlink.Message) {
 	request := b.requests[m.start:m.end]
 	switch err := n.Result().(type) {
 	case nil:
-		if !m.replied && !m.noReply {
-			m.err = m.what.failed(false, ErrNoReply)
+		if !m.replied && !m.of.noReply {
+			m.err = m.of.what.failed(false, ErrNoReply)
 		}
 	case *netlink.Error:
 		if err.Errno == 0 {
-			on.client().warn(m.what, false, err, request, m.family.headerSize)
+			on.client().warn(m.of.what, false, err, request, m.of.headerSize)
 			break
 		}
 		m.again = isUnknownFamily(err) && !m.repeated && !m.replied
 		m.repeated = m.again
-		m.err = m.what.refused(false, err, request, m.family.headerSize)
+		m.err = m.of.what.refused(false, err, request, m.of.headerSize)
 	default:
-		m.err = m.what.failed(false, err)
+		m.err = m.of.what.failed(false, err)
 	}
 }
 
 func (m *member) load(n *netlink.Message) error {
 	switch {
-	case m.noReply:
+	case m.of.noReply:
 		return nil
 	case m.replied:
 		return ErrMoreReplies
-	case len(n.Data) < genlHeaderLen+m.family.headerSize:
+	case len(n.Data) < genlHeaderLen+m.of.headerSize:
 		return errShortMessage
 	}
-	return m.decode(n.Data[genlHeaderLen:], m.family.headerSize, m.reply)
+	return m.of.decode(n.Data[genlHeaderLen:], m.of.headerSize, m.reply)
 }

@@ -44,8 +44,8 @@ type compiled[Request, Reply any] struct {
 	request attr.Codec[Request]
 	reply   attr.Codec[Reply]
 	what    operation
-	noReply bool                                            // Reply asks for nothing
-	loadAny func(b []byte, headerSize int, reply any) error // load, for a Batch
+	noReply bool // Reply asks for nothing
+	batched batched
 }
 
 func (c *Command[Request, Reply]) compile() (*compiled[Request, Reply], error) {
@@ -69,7 +69,10 @@ func (c *Command[Request, Reply]) compile() (*compiled[Request, Reply], error) {
 		}
 	}
 	p.noReply = p.reply.Empty()
-	p.loadAny = func(b []byte, headerSize int, reply any) error { return p.load(b, headerSize, reply.(*Reply)) }
+	p.batched = batched{
+		what: &p.what, single: c.Single, noReply: p.noReply, views: p.noViews(), headerSize: align(p.request.HeaderLen()),
+		decode: func(b []byte, headerSize int, reply any) error { return p.load(b, headerSize, reply.(*Reply)) },
+	}
 	c.compiled.Store(p)
 	return p, nil
 }
@@ -90,7 +93,7 @@ func (c *Command[Request, Reply]) Do(ctx context.Context, on Caller, request Req
 func (c *Command[Request, Reply]) DoInto(ctx context.Context, on Caller, request *Request, reply *Reply) error {
 	p, err := c.compile()
 	if err == nil {
-		err = p.noViews()
+		err = p.batched.views
 	}
 	if err != nil {
 		return err
@@ -167,7 +170,7 @@ func (c *Command[Request, Reply]) answers(ctx context.Context, on Caller, reques
 	return func(yield func(*Reply, error) bool) {
 		p, err := c.compile()
 		if err == nil && !views {
-			err = p.noViews()
+			err = p.batched.views
 		}
 		if err != nil {
 			yield(nil, err)
