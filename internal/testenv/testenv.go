@@ -3,7 +3,9 @@
 // behind.
 //
 // A test that cannot run says why and is skipped. Where everything should be
-// there, with CI=true in the environment, the same is a failure.
+// there, with CI=true in the environment and in the lab's kernels (see package
+// internal/lab), the same is a failure. What a kernel is known to lack is not:
+// see NeedFamily and NeedModule.
 package testenv
 
 import (
@@ -23,10 +25,13 @@ import (
 // CI reports whether a skip is a failure.
 func CI() bool { return os.Getenv("CI") == "true" }
 
-// Missing skips the test, for the reason given, or fails it in CI.
+// Missing skips the test, for the reason given, or fails it in CI and in the lab.
 func Missing(t testing.TB, format string, args ...any) {
 	t.Helper()
-	if CI() {
+	switch {
+	case Lab() != "":
+		t.Fatalf("the lab must have this: "+format, args...)
+	case CI():
 		t.Fatalf("CI must have this: "+format, args...)
 	}
 	t.Skipf(format, args...)
@@ -55,6 +60,9 @@ func Program(t testing.TB, name, debianPackage string) string {
 			if _, err := os.Stat(dir + name); err == nil {
 				return dir + name
 			}
+		}
+		if Lab() != "" {
+			Missing(t, "needs the program %s: lab run --program %s", name, name)
 		}
 		Missing(t, "needs the program %s: apt-get install %s", name, debianPackage)
 	}

@@ -21,11 +21,17 @@ const (
 	EACCES     = unix.EACCES
 	EBUSY      = unix.EBUSY
 	EEXIST     = unix.EEXIST
+	ENODEV     = unix.ENODEV
 	EINVAL     = unix.EINVAL
 	ERANGE     = unix.ERANGE
 	ENODATA    = unix.ENODATA
 	ENOBUFS    = unix.ENOBUFS
 	EOPNOTSUPP = unix.EOPNOTSUPP
+
+	EAFNOSUPPORT    = unix.EAFNOSUPPORT
+	EPROTONOSUPPORT = unix.EPROTONOSUPPORT
+	EADDRNOTAVAIL   = unix.EADDRNOTAVAIL
+	ENETUNREACH     = unix.ENETUNREACH
 )
 
 // Socket options and flags (include/uapi/linux/netlink.h).

@@ -15,11 +15,17 @@ const (
 	EACCES     = Errno(13)
 	EBUSY      = Errno(16)
 	EEXIST     = Errno(17)
+	ENODEV     = Errno(19)
 	EINVAL     = Errno(22)
 	ERANGE     = Errno(34)
 	ENODATA    = Errno(61)
 	EOPNOTSUPP = Errno(95)
 	ENOBUFS    = Errno(105)
+
+	EAFNOSUPPORT    = Errno(97)
+	EPROTONOSUPPORT = Errno(93)
+	EADDRNOTAVAIL   = Errno(99)
+	ENETUNREACH     = Errno(101)
 )
 
 const (
