@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/gnlgo/gnl/bench/internal/table"
 )
 
 type options struct {
@@ -209,7 +211,7 @@ func overLimit(results []*result) (lines []string) {
 				lines = append(lines, fmt.Sprintf("%s: no figure: %v", label, err))
 				continue
 			}
-			if ratio := median(s.ratios); r.limit > 0 && ratio > r.limit {
+			if ratio := table.Median(s.ratios); r.limit > 0 && ratio > r.limit {
 				lines = append(lines, fmt.Sprintf("%s: %.2f times %s, over the limit of %g", label, ratio, r.base.name, r.limit))
 			}
 			if r.allocs >= 0 && s.allocs > r.allocs {
@@ -218,12 +220,4 @@ func overLimit(results []*result) (lines []string) {
 		}
 	}
 	return lines
-}
-
-func median(v []float64) float64 {
-	v = slices.Sorted(slices.Values(v))
-	if n := len(v); n%2 == 0 {
-		return (v[n/2-1] + v[n/2]) / 2
-	}
-	return v[len(v)/2]
 }

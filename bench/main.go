@@ -8,6 +8,8 @@ import (
 	"os"
 	"regexp"
 	"time"
+
+	"github.com/gnlgo/gnl/bench/internal/table"
 )
 
 func main() {
@@ -54,7 +56,7 @@ func main() {
 	}
 	report := markdown(o, results)
 	fmt.Print(report)
-	if err := os.WriteFile(*out, []byte(report), 0o644); err != nil {
+	if err := table.Put(*out, report); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

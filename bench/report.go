@@ -6,10 +6,10 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/gnlgo/gnl/bench/internal/table"
 	"golang.org/x/sys/unix"
 )
 
@@ -42,9 +42,9 @@ func markdown(o options, results []*result) string {
 			case s == nil || s.err != nil || len(s.ns) == 0:
 				b.WriteString(" – |")
 			case name == "gnl" && r.allocs >= 0 && s.allocs > r.allocs:
-				fmt.Fprintf(&b, " **%s** |", short(s.allocs))
+				fmt.Fprintf(&b, " **%s** |", table.Short(s.allocs))
 			default:
-				fmt.Fprintf(&b, " %s |", short(s.allocs))
+				fmt.Fprintf(&b, " %s |", table.Short(s.allocs))
 			}
 		}
 		b.WriteString("\n")
@@ -65,7 +65,7 @@ func ratioLine(b *strings.Builder, r *result, parked bool) {
 		work = "the same, a goroutine parked"
 	}
 	if len(r.base.ns) > 0 {
-		base = duration(median(r.base.ns))
+		base = duration(table.Median(r.base.ns))
 	}
 	if r.limit > 0 {
 		limit = fmt.Sprintf("%g", r.limit)
@@ -84,35 +84,21 @@ func ratio(s *series, limit float64) string {
 	case s.err != nil || len(s.ratios) == 0:
 		return "–"
 	}
-	m := median(s.ratios)
-	sorted := slices.Sorted(slices.Values(s.ratios))
-	quarter := len(sorted) / 4
-	text := fmt.Sprintf("%s (%s–%s)", short(m), short(sorted[quarter]), short(sorted[len(sorted)-1-quarter]))
-	if s.name == "gnl" && limit > 0 && m > limit {
+	text := table.Spread(s.ratios)
+	if s.name == "gnl" && limit > 0 && table.Median(s.ratios) > limit {
 		return "**" + text + "**"
 	}
 	return text
 }
 
-// short writes a figure with as many digits as it is good for.
-func short(v float64) string {
-	switch {
-	case v >= 100:
-		return fmt.Sprintf("%.0f", v)
-	case v >= 10:
-		return fmt.Sprintf("%.1f", v)
-	}
-	return fmt.Sprintf("%.2f", v)
-}
-
 func duration(ns float64) string {
 	switch {
 	case ns >= 1e6:
-		return short(ns/1e6) + " ms"
+		return table.Short(ns/1e6) + " ms"
 	case ns >= 1e3:
-		return short(ns/1e3) + " µs"
+		return table.Short(ns/1e3) + " µs"
 	}
-	return short(ns) + " ns"
+	return table.Short(ns) + " ns"
 }
 
 // failures tells why a figure is missing, for those that were expected.
