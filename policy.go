@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -258,9 +257,9 @@ func (p *AttributePolicy) Accepts() string {
 }
 
 type getPolicy struct {
-	FamilyID   uint16 `nl:"1,omitzero,name=family-id"`
-	FamilyName string `nl:"2,omitzero,name=family-name"`
-	Op         uint32 `nl:"10,omitzero,name=op"`
+	FamilyID   uint16  `nl:"1,omitzero,name=family-id"`
+	FamilyName string  `nl:"2,omitzero,name=family-name"`
+	Op         *uint32 `nl:"10,name=op"`
 }
 
 // Answers to CTRL_CMD_GETPOLICY are decoded by hand, below.
@@ -285,11 +284,8 @@ func (c *Client) PolicyInto(ctx context.Context, family string, p *Policy) error
 // CommandPolicy asks for the policies of one command only. The indices are
 // numbered anew: they are not those of [Client.Policy].
 func (c *Client) CommandPolicy(ctx context.Context, family string, command uint32) (*Policy, error) {
-	if command == 0 {
-		return nil, &Error{Family: family, Err: errors.New("there is no command 0; Policy gives those of all commands")}
-	}
 	p := new(Policy)
-	if err := c.policy(ctx, getPolicy{FamilyName: family, Op: command}, p); err != nil {
+	if err := c.policy(ctx, getPolicy{FamilyName: family, Op: &command}, p); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -339,9 +335,9 @@ func (c *Client) mapDumpOnly(ctx context.Context, request *getPolicy, p *Policy)
 	switch {
 	case len(filed) == 0:
 		return nil
-	case request.Op != 0:
+	case request.Op != nil:
 		for _, i := range filed {
-			p.Commands[i].ID, p.Commands[i].Inferred = request.Op, true
+			p.Commands[i].ID, p.Commands[i].Inferred = *request.Op, *request.Op != 0
 		}
 		return nil
 	}
@@ -351,11 +347,12 @@ func (c *Client) mapDumpOnly(ctx context.Context, request *getPolicy, p *Policy)
 	}
 	named := map[uint32]bool{}
 	for _, cmd := range p.Commands {
-		named[cmd.ID] = true
+		named[cmd.ID] = cmd.ID != 0
 	}
 	var candidates []uint32
 	for _, cmd := range f.Commands {
-		if cmd.Flags&(CommandDo|CommandDump|CommandPolicyKnown) == CommandDump|CommandPolicyKnown && !named[cmd.ID] {
+		dumpOnly := cmd.Flags&(CommandDo|CommandDump) == CommandDump
+		if cmd.Flags&CommandPolicyKnown != 0 && !named[cmd.ID] && (dumpOnly || cmd.ID == 0) { // some have a command 0
 			candidates = append(candidates, cmd.ID)
 		}
 	}
@@ -363,7 +360,7 @@ func (c *Client) mapDumpOnly(ctx context.Context, request *getPolicy, p *Policy)
 		return nil
 	}
 	for k, i := range filed {
-		p.Commands[i].ID, p.Commands[i].Inferred = candidates[k], true
+		p.Commands[i].ID, p.Commands[i].Inferred = candidates[k], candidates[k] != 0
 	}
 	return nil
 }

@@ -36,10 +36,11 @@ numbers.`,
 		Args:              takes(1, 1, "the name or the id of a family"),
 		ValidArgsFunction: a.completeFamily(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if command == 0 && cmd.Flags().Changed("command") {
-				return wrong("--command 0: commands are numbered from 1 up")
+			one := &command
+			if !cmd.Flags().Changed("command") {
+				one = nil
 			}
-			return a.showPolicy(cmd.Context(), args[0], command)
+			return a.showPolicy(cmd.Context(), args[0], one)
 		},
 	}
 	cmd.Flags().Uint32VarP(&command, "command", "c", 0, "show the policies of one command only, given by its `number`")
@@ -47,7 +48,7 @@ numbers.`,
 	return cmd
 }
 
-func (a *app) showPolicy(ctx context.Context, name string, command uint32) error {
+func (a *app) showPolicy(ctx context.Context, name string, command *uint32) error {
 	client, done, err := a.connect()
 	if err != nil {
 		return err
@@ -75,16 +76,16 @@ func (a *app) showPolicy(ctx context.Context, name string, command uint32) error
 	return a.writeDocument(p)
 }
 
-func askPolicy(ctx context.Context, client *gnl.Client, f *gnl.Family, command uint32) (p *gnl.Policy, err error) {
+func askPolicy(ctx context.Context, client *gnl.Client, f *gnl.Family, command *uint32) (p *gnl.Policy, err error) {
 	of := f.Name
-	if command == 0 {
+	if command == nil {
 		p, err = client.Policy(ctx, f.Name)
 	} else {
-		if _, ok := f.Command(command); !ok {
-			return nil, fmt.Errorf("%s has no command %d: %s", f.Name, command, commandsOf(f))
+		if _, ok := f.Command(*command); !ok {
+			return nil, fmt.Errorf("%s has no command %d: %s", f.Name, *command, commandsOf(f))
 		}
-		of = fmt.Sprintf("%s command %d", f.Name, command)
-		p, err = client.CommandPolicy(ctx, f.Name, command)
+		of = fmt.Sprintf("%s command %d", f.Name, *command)
+		p, err = client.CommandPolicy(ctx, f.Name, *command)
 	}
 	switch {
 	case errors.Is(err, unix.ENODATA) || errors.Is(err, fs.ErrNotExist):
