@@ -39,9 +39,10 @@ func needs(t testing.TB, c *gnl.Client, family string) *gnl.Family {
 	if family == "TASKSTATS" {
 		testenv.Root(t) // of which it demands CAP_NET_ADMIN
 	}
+	testenv.NeedFamily(t, family)
 	f, err := c.Family(timeout(t), family)
 	if err != nil {
-		testenv.Missing(t, "needs a kernel with the family %s: %v", family, err)
+		t.Fatal(err)
 	}
 	return f
 }

@@ -290,10 +290,11 @@ func TestNamespaceByPathByProcessAndByDescriptor(t *testing.T) {
 
 // hasDevice asks the family netdev for a network device.
 func hasDevice(t *testing.T, c *netlink.Conn, index uint32) bool {
+	testenv.NeedFamily(t, "netdev")
 	var id uint16
 	for m, err := range c.Do(t.Context(), netlink.Request{Type: nlctrl, Data: getFamily("netdev")}) {
 		if err != nil {
-			testenv.Missing(t, "needs the family netdev: %v", err)
+			t.Fatal(err)
 		}
 		for d := attr.NewDecoder(m.Data[4:]); d.Next(); {
 			if d.Type() == 1 {
