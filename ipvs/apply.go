@@ -46,6 +46,10 @@ type Outcome struct {
 	// Skipped are the changes that were not made because of those that failed, or
 	// because the context ended.
 	Skipped []Failure
+	// Unchanged is how many of the pools were as desired already, and Foreign are
+	// the services that are there and not desired, which ApplyConfig.Prune removes.
+	Unchanged int
+	Foreign   []ServiceID
 	// Cut are the destinations that were removed with connections at the end of
 	// ApplyConfig.Drain.
 	Cut []Cut
@@ -71,10 +75,10 @@ type ApplyError struct {
 	Err                   error // the first failure, or what ended the work
 }
 
-// Error gives for example "ipvs: apply: 1 change failed, 2 were skipped, 7 are
-// done: ipvs: add service tcp 10.0.0.1:80: …".
+// Error gives for example "ipvs: apply: changes: 1 failed, 2 skipped, 7 done: ipvs:
+// add service tcp 10.0.0.1:80: …".
 func (e *ApplyError) Error() string {
-	return fmt.Sprintf("ipvs: apply: %d changes failed, %d were skipped, %d are done: %v", e.Failed, e.Skipped, e.Done, e.Err)
+	return fmt.Sprintf("ipvs: apply: changes: %d failed, %d skipped, %d done: %v", e.Failed, e.Skipped, e.Done, e.Err)
 }
 
 // Unwrap returns Err.
@@ -109,8 +113,14 @@ func (c *Client) Apply(ctx context.Context, desired []Pool, config *ApplyConfig)
 	const rounds = 5
 	for round := 1; ; round++ {
 		plan, err := c.plan(ctx, desired, config)
+		if err != nil && round == 1 {
+			return a.outcome, err // there is no more to say
+		}
 		if err != nil {
 			return a.outcome, a.failed(err)
+		}
+		if round == 1 {
+			a.outcome.Unchanged = plan.Unchanged
 		}
 		a.begin(plan, round == rounds)
 		a.run(ctx, plan.Changes)
@@ -141,6 +151,7 @@ func (a *applier) begin(plan *Plan, final bool) {
 	a.final, a.overtaken, a.broken = final, false, map[ServiceID]bool{}
 	// What failed is tried again, if there is another round at all.
 	a.outcome.Failed, a.outcome.Skipped = nil, nil
+	a.outcome.Foreign = plan.Foreign
 	a.total = len(a.outcome.Done) + len(plan.Changes)
 	a.outcome.Done = slices.Grow(a.outcome.Done, len(plan.Changes)) // they may be many
 }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net/netip"
 	"os"
 	"time"
 
 	"github.com/gnlgo/gnl"
 	"github.com/gnlgo/gnl/ipvs"
+	"github.com/gnlgo/gnl/ipvs/poolfile"
 )
 
 // The services of this machine, with what is behind them.
@@ -139,4 +141,26 @@ func ExampleParseServiceID() {
 	// udp [2001:db8::1]:53
 	// fwmark 10 ipv6
 	// service "tcp:80": "80" is no ADDRESS:PORT (an IPv6 address stands in brackets)
+}
+
+// The pools of a file, and nothing else touched.
+func ExampleClient_Apply() {
+	ctx := context.Background()
+	pools, err := poolfile.ReadFile("pools.yaml")
+	if err != nil {
+		log.Fatal(err) // all that is wrong with it, with the places
+	}
+	client, err := gnl.Open(nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+
+	outcome, err := ipvs.New(client).Apply(ctx, pools, &ipvs.ApplyConfig{Drain: 30 * time.Second})
+	for _, change := range outcome.Done {
+		fmt.Println(&change)
+	}
+	if err != nil {
+		log.Fatal(err) // what failed first; outcome.Failed and outcome.Skipped have the rest
+	}
 }

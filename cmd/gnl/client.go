@@ -11,7 +11,7 @@ import (
 // connect opens a client as the global flags say. What done returns must be
 // called when it is not needed any more.
 func (a *app) connect() (client *gnl.Client, done func(), err error) {
-	config := gnl.Config{Warn: func(err error) { a.say("warning: %v", strings.TrimPrefix(err.Error(), "gnl: ")) }}
+	config := gnl.Config{Dial: a.dial, Warn: func(err error) { a.say("warning: %v", strings.TrimPrefix(err.Error(), "gnl: ")) }}
 	if a.netns != "" {
 		if config.Socket.Namespace, err = openNamespace(a.netns); err != nil {
 			return nil, nil, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"slices"
 
 	"github.com/gnlgo/gnl"
@@ -47,4 +48,15 @@ func (a *app) completeFamily() cobra.CompletionFunc {
 
 func completeNamespaces(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	return namespaces(), cobra.ShellCompDirectiveDefault
+}
+
+// completeInterfaces completes the name of a network interface of this network
+// namespace.
+func completeInterfaces(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	interfaces, _ := net.Interfaces()
+	var names []cobra.Completion
+	for _, i := range interfaces {
+		names = append(names, i.Name)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }

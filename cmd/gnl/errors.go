@@ -19,6 +19,7 @@ const (
 	exitDone  = 0
 	exitError = 1
 	exitUsage = 2
+	// 3 is exitChanges.
 )
 
 // usageError is a command line that cannot be carried out as it stands.
@@ -38,6 +39,8 @@ func (a *app) exitCode(err error) int {
 	switch {
 	case err == nil || isClosedPipe(err):
 		return exitDone
+	case errors.Is(err, errChanges):
+		return exitChanges
 	case errors.Is(err, errReported):
 	case errors.As(err, &usage) || !a.started:
 		a.say("%v", err)
@@ -60,7 +63,10 @@ func (a *app) exitCode(err error) int {
 func (a *app) say(format string, args ...any) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	text := strings.TrimPrefix(strings.TrimPrefix(fmt.Sprintf(format, args...), "gnl: "), "taskstats: ")
+	text := fmt.Sprintf(format, args...)
+	for _, prefix := range []string{"gnl: ", "taskstats: ", "ipvs: "} {
+		text = strings.TrimPrefix(text, prefix)
+	}
 	fmt.Fprintln(a.errOut, "gnl: "+printable(text))
 }
 

@@ -1,6 +1,6 @@
 // Gnl is the command line of generic netlink: it lists the kernel's families
-// and their policies, watches their events, and shows what the kernel's
-// accounting knows of tasks, of exits and of cgroups.
+// and their policies, watches their events, shows what the kernel's accounting
+// knows of tasks, of exits and of cgroups, and configures its load balancer.
 //
 // Run "gnl help" to see what there is.
 package main
@@ -15,29 +15,34 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/gnlgo/gnl/netlink"
 )
 
 func main() {
 	ignoreClosedPipes()
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, widthOf(os.Stdout)))
+	a := &app{in: os.Stdin, out: os.Stdout, errOut: os.Stderr, asks: term.IsTerminal(int(os.Stdin.Fd()))}
+	a.screen = func() (width, height int) { return screenOf(os.Stdout) }
+	a.width, _ = a.screen()
+	os.Exit(a.run(os.Args[1:]))
 }
 
-// widthOf is how many columns the terminal behind f has, 0 if it is none.
-func widthOf(f *os.File) int {
-	if width, _, err := term.GetSize(int(f.Fd())); err == nil {
-		return width
+// screenOf is how many columns and lines the terminal behind f has, 0 if it is
+// none.
+func screenOf(f *os.File) (width, height int) {
+	width, height, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0, 0
 	}
-	return 0
+	return width, height
 }
 
-// run carries out one command line and returns the exit code. Tables are
-// fitted to width columns; 0 leaves them as wide as they come.
-func run(args []string, stdout, stderr io.Writer, width int) int {
+// run carries out one command line and returns the exit code.
+func (a *app) run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // so that a second signal kills
 
-	a := &app{out: stdout, errOut: stderr, width: width}
 	root := a.rootCommand()
 	root.SetArgs(args)
 	return a.exitCode(root.ExecuteContext(ctx))
@@ -45,8 +50,15 @@ func run(args []string, stdout, stderr io.Writer, width int) int {
 
 // app is what the commands have in common.
 type app struct {
+	in          io.Reader
 	out, errOut io.Writer
-	width       int // of the terminal that out is; 0: it is none
+	width       int                        // of the terminal that out is, which tables are fitted to; 0: it is none
+	screen      func() (width, height int) // of that terminal as it is now; nil or zeros: it is none
+	asks        bool                       // somebody sits at in who can be asked
+
+	// dial opens the sockets instead of netlink.Dial: tests have a kernel of
+	// their own.
+	dial func(*netlink.Config) (*netlink.Conn, error)
 
 	// The flags of all commands.
 	netns   string

@@ -15,8 +15,9 @@ func (a *app) rootCommand() *cobra.Command {
 		Use:   "gnl",
 		Short: "Discover, watch and query the kernel's generic netlink families",
 		Long: `Gnl talks generic netlink to the Linux kernel: it lists the families and what
-their requests may hold, watches their events, and shows what the kernel's
-accounting knows of tasks, of exits and of cgroups.
+their requests may hold, watches their events, shows what the kernel's
+accounting knows of tasks, of exits and of cgroups, and configures its load
+balancer, IPVS.
 
 Tables are for people; --json is for programs: one document, or for streams
 (watch, exits) one object a line. The exit code is 0 if all went well, 1 if not,
@@ -24,9 +25,10 @@ and 2 for a command line that is wrong.`,
 		Example: `  gnl families
   gnl policy ethtool --command 1
   gnl watch netdev/mgmt --json
-  gnl tasks --sort cpu --top 10`,
+  gnl tasks --sort cpu --top 10
+  gnl ipvs list`,
 		Args:          noSuchCommand,
-		RunE:          func(cmd *cobra.Command, args []string) error { return cmd.Help() },
+		RunE:          showHelp,
 		Version:       moduleVersion(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -51,7 +53,7 @@ and 2 for a command line that is wrong.`,
 	help := a.helpCommand()
 	root.SetHelpCommand(help)
 	root.AddCommand(a.familiesCommand(), a.policyCommand(), a.watchCommand(),
-		a.tasksCommand(), a.exitsCommand(), a.cgroupCommand(),
+		a.tasksCommand(), a.exitsCommand(), a.cgroupCommand(), a.ipvsCommand(),
 		a.versionCommand(), a.completionCommand(), help)
 	return root
 }
@@ -66,32 +68,51 @@ func (a *app) checkGlobalFlags(cmd *cobra.Command) error {
 	return nil
 }
 
-// noSuchCommand is the root's check of its arguments: it takes none, so that
-// any is a command that does not exist.
-func noSuchCommand(root *cobra.Command, args []string) error {
+func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+
+// group makes cmd a command that only holds others.
+func group(cmd *cobra.Command, commands ...*cobra.Command) *cobra.Command {
+	cmd.RunE, cmd.ValidArgsFunction = showHelp, cobra.NoFileCompletions
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 1 && args[0] == "help" { // where one looks for it
+			return nil
+		}
+		return noSuchCommand(cmd, args)
+	}
+	cmd.AddCommand(commands...)
+	return cmd
+}
+
+// noSuchCommand is the check of the arguments of a command that holds others:
+// it takes none, so that any is a command that does not exist.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
 	var names []string
-	for _, c := range root.Commands() {
+	for _, c := range cmd.Commands() {
 		if c.IsAvailableCommand() {
 			names = append(names, c.Name())
 		}
 	}
-	return wrong("no command %q: %s", args[0], didYouMean(args[0], names, "the commands are "+strings.Join(names, ", ")))
+	in := ""
+	if cmd.HasParent() {
+		in = " in " + cmd.CommandPath()
+	}
+	return wrong("no command %q%s: %s", args[0], in, didYouMean(args[0], names, "the commands are "+strings.Join(names, ", ")))
 }
 
 func (a *app) helpCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "help [COMMAND]",
+		Use:     "help [COMMAND]...",
 		Short:   "Explain a command",
-		Example: "  gnl help watch",
+		Example: "  gnl help watch\n  gnl help ipvs add service",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			of := cmd.Root()
 			if len(args) > 0 {
 				var rest []string
-				if of, rest, _ = cmd.Root().Find(args); of == cmd.Root() {
+				if of, rest, _ = cmd.Root().Find(args); of.HasSubCommands() && len(rest) > 0 {
 					return noSuchCommand(of, rest)
 				}
 			}
@@ -101,8 +122,12 @@ func (a *app) helpCommand() *cobra.Command {
 		},
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			var names []cobra.Completion
-			for _, c := range cmd.Root().Commands() {
-				if len(args) == 0 && c.IsAvailableCommand() {
+			of, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			for _, c := range of.Commands() {
+				if c.IsAvailableCommand() {
 					names = append(names, cobra.CompletionWithDesc(c.Name(), c.Short))
 				}
 			}
@@ -141,21 +166,28 @@ names of families, groups and network namespaces that there are.`,
 // most so many of what; most below 0 is any number.
 func takes(least, most int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
+		name := nameOf(cmd)
 		switch {
 		case len(args) < least:
-			return wrong("%s needs %s: %s", cmd.Name(), what, seeHelp(cmd))
+			return wrong("%s needs %s: %s", name, what, seeHelp(cmd))
 		case most == 0 && len(args) > 0:
-			return wrong("%s takes no arguments: %q is too many", cmd.Name(), args[0])
+			return wrong("%s takes no arguments: %q is too many", name, args[0])
 		case most > 0 && len(args) > most:
-			return wrong("%s takes %s and nothing more: %q is too many", cmd.Name(), what, args[most])
+			return wrong("%s takes %s and nothing more: %q is too many", name, what, args[most])
 		}
 		for _, arg := range args {
 			if arg == "" {
-				return wrong("%s takes %s, and was given an empty one", cmd.Name(), what)
+				return wrong("%s takes %s, and was given an empty one", name, what)
 			}
 		}
 		return nil
 	}
+}
+
+// nameOf is what a command is called behind gnl: "tasks", "ipvs add service".
+func nameOf(cmd *cobra.Command) string {
+	_, name, _ := strings.Cut(cmd.CommandPath(), " ")
+	return name
 }
 
 // flagError says what is wrong with a flag.
@@ -164,7 +196,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	var value *pflag.InvalidValueError
 	var missing *pflag.ValueRequiredError
 	switch {
-	case !cmd.HasParent() && cmd.Flags().NArg() > 0: // the flag of a command that does not exist
+	case cmd.HasSubCommands() && cmd.Flags().NArg() > 0: // the flag of a command that does not exist
 		return noSuchCommand(cmd, cmd.Flags().Args())
 	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
 		var names []string
@@ -186,7 +218,7 @@ func seeHelp(cmd *cobra.Command) string {
 	if !cmd.HasParent() {
 		return "see gnl help"
 	}
-	return "see gnl help " + cmd.Name()
+	return "see gnl help " + nameOf(cmd)
 }
 
 // kindOf says in words what a flag takes.
@@ -196,6 +228,12 @@ func kindOf(f *pflag.Flag) string {
 		return "a duration such as 500ms, 10s or 2m"
 	case "uint", "uint32":
 		return "a number from 0 up"
+	case "uint16":
+		return "a number from 0 to 65535"
+	case "uint8":
+		return "a number from 0 to 255"
+	case timeoutType:
+		return "a number of seconds, or a duration such as 90s or 5m"
 	case "bool":
 		return "true or false"
 	}

@@ -137,6 +137,18 @@ func humanBytes(n uint64) string {
 	return fmt.Sprintf("%.0f%ci", v, "KMGTPE"[unit])
 }
 
+// humanCount gives a number with at most four digits: "9999", "12.3k", "4.00M".
+func humanCount(n uint64) string {
+	if n < 10_000 {
+		return fmt.Sprint(n)
+	}
+	v, unit := float64(n)/1000, 0
+	for v >= 999.5 {
+		v, unit = v/1000, unit+1
+	}
+	return fmt.Sprintf("%s%c", threeDigits(v), "kMGTPE"[unit])
+}
+
 // humanDuration gives a time with some three digits and a unit: "12.3ms", "3h05m".
 func humanDuration(d time.Duration) string {
 	switch {

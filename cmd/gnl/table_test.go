@@ -86,6 +86,17 @@ func TestHumanBytes(t *testing.T) {
 	}
 }
 
+func TestHumanCount(t *testing.T) {
+	for n, want := range map[uint64]string{
+		0: "0", 9999: "9999", 10000: "10.0k", 12345: "12.3k", 999499: "999k", 999500: "1.00M", 4_000_000: "4.00M", 1_234_567_890: "1.23G",
+		math.MaxUint64: "18.4E",
+	} {
+		if got := humanCount(n); got != want {
+			t.Errorf("%d: %s, not %s", n, got, want)
+		}
+	}
+}
+
 func TestHumanDuration(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "0", 1: "1ns", 999: "999ns", time.Microsecond: "1.00µs", 12345 * time.Nanosecond: "12.3µs", 999499: "999µs", 999500: "1.00ms",

@@ -77,7 +77,7 @@ func Write(w io.Writer, f Format, pools []ipvs.Pool) error {
 	case JSON:
 		printJSON(&b, encode(pools))
 	case YAML:
-		if err := printYAML(&b, encode(pools)); err != nil {
+		if err := printYAML(&b, pools); err != nil {
 			return err
 		}
 	case IPVSAdm:

@@ -544,18 +544,22 @@ func cutPort(s string) (host, port string, ok bool) {
 func encode(pools []ipvs.Pool) *node {
 	list := &node{kind: kindList}
 	for i := range pools {
-		destinations := &node{kind: kindList}
-		for j := range pools[i].Destinations {
-			destinations.items = append(destinations.items, encodeDestination(&pools[i].Destinations[j], &pools[i].Service))
-		}
-		pool := &node{kind: kindObject}
-		pool.put("service", encodeService(&pools[i].Service))
-		pool.put("destinations", destinations)
-		list.items = append(list.items, pool)
+		list.items = append(list.items, encodePool(&pools[i]))
 	}
 	root := &node{kind: kindObject}
 	root.put("pools", list)
 	return root
+}
+
+func encodePool(p *ipvs.Pool) *node {
+	destinations := &node{kind: kindList}
+	for i := range p.Destinations {
+		destinations.items = append(destinations.items, encodeDestination(&p.Destinations[i], &p.Service))
+	}
+	pool := &node{kind: kindObject}
+	pool.put("service", encodeService(&p.Service))
+	pool.put("destinations", destinations)
+	return pool
 }
 
 func encodeService(s *ipvs.Service) *node {

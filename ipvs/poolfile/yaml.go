@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/gnlgo/gnl/ipvs"
 )
 
 // parseYAML makes a tree of YAML text, nil if it is none.
@@ -147,13 +149,25 @@ func (p *yamlParser) mergeable(value *node) []*node {
 	return sources
 }
 
-// printYAML writes a tree.
-func printYAML(b *bytes.Buffer, n *node) error {
-	text, err := yaml.Dump(yamlNode(n), yaml.WithIndent(2), yaml.WithCompactSeqIndent(false), yaml.WithLineWidth(-1))
-	if err != nil {
-		return fmt.Errorf("YAML: %w", err)
+// printYAML writes pools, each by itself: the library takes 10 KiB for every
+// destination in a document.
+func printYAML(b *bytes.Buffer, pools []ipvs.Pool) error {
+	if len(pools) == 0 {
+		b.WriteString("pools: []\n")
+		return nil
 	}
-	b.Write(text)
+	b.WriteString("pools:\n")
+	for i := range pools {
+		one := &node{kind: kindList, items: []*node{encodePool(&pools[i])}}
+		text, err := yaml.Dump(yamlNode(one), yaml.WithIndent(2), yaml.WithCompactSeqIndent(false), yaml.WithLineWidth(-1))
+		if err != nil {
+			return fmt.Errorf("YAML: %w", err)
+		}
+		for line := range bytes.Lines(text) { // no text of a pool has a line break
+			b.WriteString("  ")
+			b.Write(line)
+		}
+	}
 	return nil
 }
 
