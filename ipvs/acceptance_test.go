@@ -121,7 +121,11 @@ func TestCasesOfGnlpy(t *testing.T) {
 			for _, a := range []string{"2.2.2.1:80", "2.2.2.2:80"} {
 				must(t, c.AddDestination(t.Context(), one.ServiceID, tunnelTo(a, 10)))
 			}
-			for _, d := range destinations(t, c, one.ServiceID) {
+			there := destinations(t, c, one.ServiceID)
+			if len(there) != 2 {
+				t.Errorf("%d destinations", len(there))
+			}
+			for _, d := range there {
 				if d.Weight != 10 || d.Method != Tunnel {
 					t.Errorf("%#v", d)
 				}

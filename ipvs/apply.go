@@ -19,9 +19,15 @@ type ApplyConfig struct {
 	// Prune removes the services that are there and not in the pools.
 	Prune bool
 
-	// Drain is how long a destination that is to be removed may keep its
-	// connections: it gets weight 0, so that no new ones come, and is removed
-	// when they have ended, or after this time in any case.
+	// Drain is how long destinations that are to be removed may keep their
+	// connections: they get weight 0, so that no new ones come, and are removed
+	// when theirs have ended, or after this time in any case. Should something
+	// fail so that they are not removed, they get their weights back, but not
+	// when the context ends.
+	//
+	// Behind a persistent service the kernel goes on to send those clients to a
+	// destination of weight 0 that it knows already, unless the sysctl
+	// net.ipv4.vs.expire_quiescent_template is 1.
 	Drain time.Duration
 
 	// Progress, if set, is called now and then: after every some hundred
@@ -107,6 +113,9 @@ func (c *Client) Apply(ctx context.Context, desired []Pool, config *ApplyConfig)
 	if config == nil {
 		config = &ApplyConfig{}
 	}
+	if err := checkDrain(config.Drain); err != nil {
+		return &Outcome{}, err
+	}
 	a := applier{client: c, batch: NewBatch(c), config: config, outcome: &Outcome{}}
 	// Each round begins anew from what is there. Two that apply the same pools
 	// at once are done after the second; those that disagree would never be.
@@ -124,8 +133,11 @@ func (c *Client) Apply(ctx context.Context, desired []Pool, config *ApplyConfig)
 		}
 		a.begin(plan, round == rounds)
 		a.run(ctx, plan.Changes)
-		if !a.overtaken || ctx.Err() != nil {
+		if ctx.Err() != nil && len(a.outcome.Skipped) > 0 {
 			return a.outcome, a.failed(ctx.Err())
+		}
+		if !a.overtaken {
+			return a.outcome, a.failed(nil)
 		}
 	}
 }
@@ -138,6 +150,9 @@ type applier struct {
 	outcome *Outcome
 	total   int
 	at      []int // positions in batch of the changes that are being made
+
+	deadline time.Time                // of draining
+	waiting  map[ServiceID]drainingIn // what is draining
 
 	final     bool               // there is no other round: being overtaken is a failure
 	overtaken bool               // in this round: someone else was quicker with a change
@@ -168,15 +183,8 @@ func (a *applier) failed(cause error) error {
 	return e
 }
 
-func (a *applier) progress(p Progress) {
-	if a.config.Progress != nil {
-		p.Done, p.Total = len(a.outcome.Done), a.total
-		a.config.Progress(p)
-	}
-}
-
 func (a *applier) run(ctx context.Context, changes []Change) {
-	a.progress(Progress{})
+	a.progress()
 	removals := len(changes)
 	for removals > 0 && changes[removals-1].isRemoval() {
 		removals--
@@ -205,7 +213,7 @@ func (a *applier) make(ctx context.Context, changes []Change) {
 		part := changes[:min(len(changes), chunk)]
 		changes = changes[len(part):]
 		a.part(ctx, part)
-		a.progress(Progress{})
+		a.progress()
 	}
 }
 
@@ -215,14 +223,11 @@ func (a *applier) part(ctx context.Context, changes []Change) {
 	for i := range changes {
 		c := &changes[i]
 		a.at[i] = -1
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			a.skip(c, ctx.Err())
-		case a.broken[c.Service] && c.NewService == nil:
-			a.skip(c, errPoolFailed)
-		case c.Action == RemoveService && len(a.broken) > 0:
-			a.skip(c, errOtherFailed)
-		default:
+		} else if why := a.held(c); why != nil {
+			a.skip(c, why)
+		} else {
 			a.at[i] = c.addTo(a.batch)
 		}
 	}
@@ -235,6 +240,17 @@ func (a *applier) part(ctx context.Context, changes []Change) {
 			a.settle(ctx, &changes[i], a.batch.Err(a.at[i]))
 		}
 	}
+}
+
+// held is why a change is not to be made, since something else has failed.
+func (a *applier) held(c *Change) error {
+	switch {
+	case a.broken[c.Service] && c.NewService == nil:
+		return errPoolFailed
+	case c.Action == RemoveService && len(a.broken) > 0:
+		return errOtherFailed
+	}
+	return nil
 }
 
 func (c *Change) addTo(b *Batch) int {
@@ -263,6 +279,9 @@ func (a *applier) settle(ctx context.Context, c *Change, err error) {
 	switch {
 	case err == nil:
 		a.outcome.Done = append(a.outcome.Done, *c)
+		if c.isRemoval() {
+			a.cut(c)
+		}
 	case c.isRemoval() && errors.Is(err, fs.ErrNotExist):
 		a.total-- // somebody else has removed it: nothing is left to do
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
@@ -301,4 +320,5 @@ func (a *applier) remove(ctx context.Context, removals []Change) {
 	}
 	a.make(ctx, removals[:destinations])
 	a.make(ctx, removals[destinations:])
+	a.waiting = nil
 }

@@ -165,7 +165,8 @@ type Destination struct {
 	Address netip.AddrPort
 
 	// Weight is the server's share. A server of weight 0 keeps its connections
-	// and gets no new ones. At most 2³¹−1.
+	// and gets no new ones, but for those of clients that a persistent service
+	// has sent there before (see ApplyConfig.Drain). At most 2³¹−1.
 	Weight uint32
 
 	Method Method // how packets get there; the zero value is Masquerade

@@ -250,10 +250,13 @@ func TestCancelledCallsSaySo(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	expect(t, d.AddService(ctx, one), "ipvs: add service tcp 1.1.1.1:80: context deadline exceeded", context.DeadlineExceeded)
+	ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
 	b := d.Batch()
 	b.AddService(one)
 	mustBe(t, b.Do(ctx), context.DeadlineExceeded)
 	mustBe(t, b.Err(0), context.DeadlineExceeded)
+	mustBe(t, b.Err(0), gnl.ErrUnknownOutcome)
 }
 
 func TestLostAnswersOfABatchAreSaidToBeLost(t *testing.T) {

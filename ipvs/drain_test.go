@@ -102,3 +102,28 @@ func TestWhatHasNoConnectionsIsDrainedAtOnce(t *testing.T) {
 	}
 	wantPools(t, c, somePools()[1:2])
 }
+
+func TestAPersistentServiceKeepsItsClientsWhileItDrains(t *testing.T) {
+	n := newNetwork(t)
+	n.serve(server4(0), server4(1))
+	pool := webPool(virtual4, "rr", server4(0), server4(1))
+	pool.Service.Flags, pool.Service.Timeout = ipvs.Persistent, 5*time.Minute
+	apply(t, n.ipvs, []ipvs.Pool{pool}, nil)
+	first := n.dial(virtual4)
+
+	if first.server == server4(0).String() {
+		pool.Destinations = pool.Destinations[1:]
+	} else {
+		pool.Destinations = pool.Destinations[:1]
+	}
+	var second *connection
+	outcome := apply(t, n.ipvs, []ipvs.Pool{pool}, &ipvs.ApplyConfig{Drain: 500 * time.Millisecond, Progress: func(p ipvs.Progress) {
+		if p.Draining > 0 && second == nil {
+			second = n.dial(virtual4)
+			first.Close()
+		}
+	}})
+	if second == nil || second.server != first.server || len(outcome.Cut) != 1 || outcome.Cut[0].Connections != 1 {
+		t.Errorf("from %s to %+v, cut off: %v", first.server, second, outcome.Cut)
+	}
+}

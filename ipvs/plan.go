@@ -179,20 +179,33 @@ func (c *Client) Plan(ctx context.Context, desired []Pool, config *ApplyConfig) 
 
 // plan is Plan for what has been validated.
 func (c *Client) plan(ctx context.Context, desired []Pool, config *ApplyConfig) (*Plan, error) {
+	for attempts := 5; ; attempts-- {
+		plan, err := c.compare(ctx, desired, config)
+		// A service may have gone between its own list and that of its destinations.
+		if !errors.Is(err, fs.ErrNotExist) || attempts == 0 {
+			return plan, err
+		}
+	}
+}
+
+// compare compares what is desired with what is there.
+func (c *Client) compare(ctx context.Context, desired []Pool, config *ApplyConfig) (*Plan, error) {
 	there, foreign, err := c.present(ctx, desired)
 	if err != nil {
 		return nil, err
 	}
-	p := planner{plan: &Plan{Foreign: foreign}}
-	additions := 0 // of destinations, that are certain: there may be many
+	additions := 0 // that are certain: there may be many
 	for i := range desired {
 		if there[i] == nil {
-			additions += len(desired[i].Destinations)
+			additions += 1 + len(desired[i].Destinations)
 		}
 	}
-	p.destinations = make([]Change, 0, additions)
+	p := planner{changes: make([]Change, 0, additions), touched: make([]bool, len(desired))}
 	for i := range desired {
-		if err := p.pool(ctx, c, &desired[i], there[i]); err != nil {
+		p.service(i, &desired[i], there[i])
+	}
+	for i := range desired {
+		if err := p.destinations(ctx, c, i, &desired[i], there[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -201,8 +214,13 @@ func (c *Client) plan(ctx context.Context, desired []Pool, config *ApplyConfig) 
 			p.removals = append(p.removals, Change{Action: RemoveService, Service: id})
 		}
 	}
-	p.plan.Changes = slices.Concat(p.services, p.destinations, p.removals)
-	return p.plan, nil
+	plan := &Plan{Changes: append(p.changes, p.removals...), Foreign: foreign}
+	for _, touched := range p.touched {
+		if !touched {
+			plan.Unchanged++
+		}
+	}
+	return plan, nil
 }
 
 // present returns which of the services desired are there, by position, and which
@@ -228,51 +246,54 @@ func (c *Client) present(ctx context.Context, desired []Pool) (there []*Service,
 	return there, foreign, nil
 }
 
-// planner collects changes by when their turn is.
+// planner collects changes.
 type planner struct {
-	plan                             *Plan
-	services, destinations, removals []Change
+	changes  []Change // services, then destinations
+	removals []Change
+	touched  []bool // the pools that are not as desired
 
 	reply   configuredReply
 	place   map[netip.AddrPort]int // of the destinations desired; empty as long as they come in order
 	matched []bool
 }
 
-// pool compares a pool with the service that is there, nil if there is none.
-func (p *planner) pool(ctx context.Context, c *Client, desired *Pool, old *Service) error {
+// service compares the service of pool i with the one that is there, nil if there
+// is none.
+func (p *planner) service(i int, desired *Pool, old *Service) {
+	c := Change{Action: SetService, Service: desired.Service.canonical().ServiceID, OldService: old, NewService: &desired.Service}
+	if old == nil {
+		c.Action = AddService
+	} else if old.Equal(desired.Service) {
+		return
+	}
+	p.changes = append(p.changes, c)
+	p.touched[i] = true
+}
+
+// destinations compares the destinations of pool i with those that are there.
+func (p *planner) destinations(ctx context.Context, c *Client, i int, desired *Pool, old *Service) error {
 	id := desired.Service.canonical().ServiceID
-	services, destinations, removals := len(p.services), len(p.destinations), len(p.removals)
+	before := len(p.changes) + len(p.removals)
 	p.matched = slices.Grow(p.matched[:0], len(desired.Destinations))[:len(desired.Destinations)]
 	clear(p.matched)
 	if old != nil {
-		if !old.Equal(desired.Service) {
-			p.services = append(p.services, Change{Action: SetService, Service: id, OldService: old, NewService: &desired.Service})
-		}
-		err := p.compare(ctx, c, desired, id)
-		if errors.Is(err, fs.ErrNotExist) { // it has just gone
-			old = nil
-			p.services, p.destinations, p.removals = p.services[:services], p.destinations[:destinations], p.removals[:removals]
-			clear(p.matched)
-		} else if err != nil {
+		if err := p.match(ctx, c, desired, id); err != nil {
 			return err
 		}
 	}
-	if old == nil {
-		p.services = append(p.services, Change{Action: AddService, Service: id, NewService: &desired.Service})
-	}
-	for i, matched := range p.matched {
+	for j, matched := range p.matched {
 		if !matched {
-			p.destinations = append(p.destinations, Change{Action: AddDestination, Service: id, NewDestination: &desired.Destinations[i]})
+			p.changes = append(p.changes, Change{Action: AddDestination, Service: id, NewDestination: &desired.Destinations[j]})
 		}
 	}
-	if len(p.services) == services && len(p.destinations) == destinations && len(p.removals) == removals {
-		p.plan.Unchanged++
+	if len(p.changes)+len(p.removals) > before {
+		p.touched[i] = true
 	}
 	return nil
 }
 
-// compare compares the destinations desired with those that are there.
-func (p *planner) compare(ctx context.Context, c *Client, desired *Pool, id ServiceID) error {
+// match finds those desired among the destinations that are there.
+func (p *planner) match(ctx context.Context, c *Client, desired *Pool, id ServiceID) error {
 	clear(p.place)
 	expect := len(desired.Destinations) - 1 // the kernel lists those added last first
 	var old Destination
@@ -293,7 +314,7 @@ func (p *planner) compare(ctx context.Context, c *Client, desired *Pool, id Serv
 		expect = at - 1
 		if d := &desired.Destinations[at]; old != *d && !p.matched[at] {
 			there := old
-			p.destinations = append(p.destinations, Change{Action: SetDestination, Service: id, OldDestination: &there, NewDestination: d})
+			p.changes = append(p.changes, Change{Action: SetDestination, Service: id, OldDestination: &there, NewDestination: d})
 		}
 		p.matched[at] = true
 		return true, nil

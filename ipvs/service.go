@@ -149,7 +149,7 @@ func ParseServiceID(s string) (ServiceID, error) {
 	}
 	if strings.EqualFold(kind, "fwmark") {
 		number, family, hasFamily := cutSeparator(rest)
-		mark, err := strconv.ParseUint(number, 0, 32)
+		mark, err := strconv.ParseUint(number, 10, 32)
 		if err != nil {
 			return ServiceID{}, fmt.Errorf("service %q: firewall mark %q is no number from 1 to %d", s, number, uint32(1<<32-1))
 		}
@@ -300,7 +300,7 @@ func ParseServiceFlag(name string) (ServiceFlags, error) {
 	case "flag-3":
 		return SchedulerFlag3, nil
 	}
-	if n, err := strconv.ParseUint(name, 0, 32); err == nil && n != 0 && n&(n-1) == 0 {
+	if n, err := strconv.ParseUint(name, 0, 32); err == nil && n&(n-1) == 0 && ServiceFlags(n)&^Hashed != 0 {
 		return ServiceFlags(n), nil
 	}
 	return 0, fmt.Errorf("flag %q: not persistent, ops, sh-port, sh-fallback, mh-port, mh-fallback, flag-1, flag-2 or flag-3", name)

@@ -254,7 +254,8 @@ func (k *serviceKey) set(id *ServiceID) {
 func (w *wholeService) set(s *Service, mask ServiceFlags) {
 	w.serviceKey.set(&s.ServiceID)
 	w.Scheduler, w.Engine, w.Timeout = s.Scheduler, s.Engine, s.Timeout
-	w.Flags = serviceFlags{uint32(s.Flags), uint32(mask)}
+	// Before Linux 5.13, to be told that it is hashed kept the kernel from it.
+	w.Flags = serviceFlags{uint32(s.Flags &^ Hashed), uint32(mask)}
 	w.Netmask = wireNetmask(s.Netmask, s.IPFamily())
 }
 

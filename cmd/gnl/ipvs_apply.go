@@ -30,7 +30,9 @@ changed comes first, then what is removed. Services that are not in the file are
 left alone unless --prune is given.
 
 With --drain a destination that is to be removed gets weight 0 first, and is
-removed when its connections have ended, or after that time in any case.
+removed when its connections have ended, or after that time in any case. To a
+persistent service's destination the clients that it knows go on to come, unless
+the sysctl net.ipv4.vs.expire_quiescent_template is 1.
 
 If something fails, the pool that it is in loses no destination, no service is
 removed, and the other pools are applied all the same. What was done, failed and
@@ -100,6 +102,11 @@ func (a *app) apply(ctx context.Context, file string, flags planFlags, drain tim
 	bar.end()
 	if cause := context.Cause(working); err != nil && ctx.Err() == nil && errors.Is(cause, context.DeadlineExceeded) {
 		err = cause
+		for i := range o.Skipped {
+			if f := &o.Skipped[i]; errors.Is(f.Err, context.Canceled) {
+				f.Err = cause
+			}
+		}
 	}
 	if len(o.Done)+len(o.Failed)+len(o.Skipped) == 0 && err != nil {
 		return a.explain(ctx, c, err)

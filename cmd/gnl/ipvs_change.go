@@ -80,6 +80,8 @@ func reason(err error) string {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return "interrupted"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "the kernel did not answer in time"
 	case errors.As(err, &e) && e.Why != "":
 		return e.Why
 	case errors.As(err, &request) && request.Attribute == "":

@@ -446,7 +446,7 @@ func (o *object) netmask(s *ipvs.Service) {
 	}
 	text := value.text
 	if length, ok := strings.CutPrefix(text, "/"); value.kind == kindNumber || value.kind == kindText && ok {
-		n, err := strconv.ParseUint(length, 10, 8)
+		n, err := number(&node{kind: kindNumber, text: length}, 128)
 		s.Netmask = ipvs.PrefixMask(family, int(n))
 		if err != nil || !s.Netmask.IsValid() {
 			o.fail("netmask", fmt.Errorf("%s is no length of a prefix of %s", text, family))
