@@ -82,7 +82,7 @@ type ApplyError struct {
 }
 
 // Error gives for example "ipvs: apply: changes: 1 failed, 2 skipped, 7 done: ipvs:
-// add service tcp 10.0.0.1:80: …".
+// add service tcp:10.0.0.1:80: …".
 func (e *ApplyError) Error() string {
 	return fmt.Sprintf("ipvs: apply: changes: %d failed, %d skipped, %d done: %v", e.Failed, e.Skipped, e.Done, e.Err)
 }

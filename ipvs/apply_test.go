@@ -165,12 +165,12 @@ func TestThePlanSaysWhatDiffers(t *testing.T) {
 	pools[1].Service.Netmask = netip.Addr{}
 	pools[2].Destinations[0].Tunnel = ipvs.Encapsulation{Type: ipvs.GRE}
 	wantPlan(t, c, pools, nil,
-		"set service tcp 192.0.2.1:80: scheduler wrr → wlc",
-		"set service udp [2001:db8::1]:53: flags persistent,ops → none, timeout 1m0s → 0s, netmask ffff:ffff:ffff:ffff:: → none",
-		"set destination 10.1.0.2:8080 of tcp 192.0.2.1:80: weight 2 → 5",
-		"add destination 10.1.0.9:80 to tcp 192.0.2.1:80",
-		"set destination 10.1.0.3:0 of fwmark 7 ipv4: tunnel gue port 6080 csum → gre",
-		"remove destination 10.1.0.1:8080 from tcp 192.0.2.1:80",
+		"set service tcp:192.0.2.1:80: scheduler wrr → wlc",
+		"set service udp:[2001:db8::1]:53: flags persistent,ops → none, timeout 1m0s → 0s, netmask ffff:ffff:ffff:ffff:: → none",
+		"set destination 10.1.0.2:8080 of tcp:192.0.2.1:80: weight 2 → 5",
+		"add destination 10.1.0.9:80 to tcp:192.0.2.1:80",
+		"set destination 10.1.0.3:0 of fwmark:7: tunnel gue port 6080 csum → gre",
+		"remove destination 10.1.0.1:8080 from tcp:192.0.2.1:80",
 	)
 	wantPools(t, c, somePools()) // a plan changes nothing
 	apply(t, c, pools, nil)
@@ -226,22 +226,22 @@ func TestAFailureLeavesTheOtherPoolsAndCanBeMadeUpFor(t *testing.T) {
 		skipped = append(skipped, f.Change.String())
 	}
 	if d := cmp.Diff([]string{
-		"set service tcp 192.0.2.1:80: scheduler wrr → nosuch",
-		"add service tcp 192.0.2.2:80",
+		"set service tcp:192.0.2.1:80: scheduler wrr → nosuch",
+		"add service tcp:192.0.2.2:80",
 	}, failed); d != "" {
 		t.Error(d)
 	}
 	if d := cmp.Diff([]string{
-		"set destination 10.1.0.1:8080 of tcp 192.0.2.1:80: weight 1 → 4",
-		"add destination 10.1.0.7:80 to tcp 192.0.2.1:80",
-		"add destination 10.1.0.8:80 to tcp 192.0.2.2:80",
-		"remove destination 10.1.0.2:8081 from tcp 192.0.2.1:80",
-		"remove destination 10.1.0.2:8080 from tcp 192.0.2.1:80",
-		"remove service tcp 192.0.2.99:1",
+		"set destination 10.1.0.1:8080 of tcp:192.0.2.1:80: weight 1 → 4",
+		"add destination 10.1.0.7:80 to tcp:192.0.2.1:80",
+		"add destination 10.1.0.8:80 to tcp:192.0.2.2:80",
+		"remove destination 10.1.0.2:8081 from tcp:192.0.2.1:80",
+		"remove destination 10.1.0.2:8080 from tcp:192.0.2.1:80",
+		"remove service tcp:192.0.2.99:1",
 	}, skipped); d != "" {
 		t.Error(d)
 	}
-	if len(outcome.Done) != 1 || outcome.Done[0].String() != "set destination 10.1.0.3:0 of fwmark 7 ipv4: weight 1 → 9" {
+	if len(outcome.Done) != 1 || outcome.Done[0].String() != "set destination 10.1.0.3:0 of fwmark:7: weight 1 → 9" {
 		t.Errorf("done: %v", outcome.Done)
 	}
 
@@ -262,11 +262,11 @@ func TestPoolsThatCannotBeRightAreRefusedAsAWhole(t *testing.T) {
 	pools[2].Service.Scheduler = ""
 	pools = append(pools, somePools()[0])
 	_, err = ipvs.New(g).Apply(t.Context(), pools, nil) // on a kernel without IPVS as well
-	const want = `ipvs: pool 0 (tcp 192.0.2.1:80): destination 4: weight: 2147483648 is more than 2147483647
-pool 0 (tcp 192.0.2.1:80): destination 3: address: 10.1.0.1:8080 is that of destination 0 too
-pool 1 (udp [2001:db8::1]:53): destination 0: lower_threshold: 101 is above the upper threshold of 100
-pool 2 (fwmark 7 ipv4): scheduler: missing; rr and wlc are the usual ones
-pool 3 (tcp 192.0.2.1:80): service: the same as that of pool 0`
+	const want = `ipvs: pool 0 (tcp:192.0.2.1:80): destination 4: weight: 2147483648 is more than 2147483647
+pool 0 (tcp:192.0.2.1:80): destination 3: address: 10.1.0.1:8080 is that of destination 0 too
+pool 1 (udp:[2001:db8::1]:53): destination 0: lower_threshold: 101 is above the upper threshold of 100
+pool 2 (fwmark:7): scheduler: missing; rr and wlc are the usual ones
+pool 3 (tcp:192.0.2.1:80): service: the same as that of pool 0`
 	if err == nil || err.Error() != want {
 		t.Errorf("the error is\n%v\nand should be\n%s", err, want)
 	}

@@ -164,7 +164,8 @@ type Destination struct {
 	// Masquerade, whatever this says.
 	Address netip.AddrPort
 
-	// Weight is the server's share. A server of weight 0 keeps its connections
+	// Weight is the server's share, which has to be given: files and the command
+	// line have 1 where it is left out. A server of weight 0 keeps its connections
 	// and gets no new ones, but for those of clients that a persistent service
 	// has sent there before (see ApplyConfig.Drain). At most 2³¹−1.
 	Weight uint32

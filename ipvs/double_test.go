@@ -148,11 +148,11 @@ func TestEveryErrnoHasItsSentence(t *testing.T) {
 		is    error
 	}{
 		{func() error { return d.AddService(ctx, v6) }, syscall.EAFNOSUPPORT,
-			"add service tcp [2001:db8::1]:80: the kernel's IPVS was built without IPv6: address family not supported by protocol", syscall.EAFNOSUPPORT},
+			"add service tcp:[2001:db8::1]:80: the kernel's IPVS was built without IPv6: address family not supported by protocol", syscall.EAFNOSUPPORT},
 		{func() error { return d.AddDestination(ctx, one.ServiceID, Destination{Address: at("10.0.0.5:80")}) }, syscall.ERANGE,
-			"add destination 10.0.0.5:80 to tcp 1.1.1.1:80: the lower threshold is above the upper one, or the weight is too large: numerical result out of range", syscall.ERANGE},
+			"add destination 10.0.0.5:80 to tcp:1.1.1.1:80: the lower threshold is above the upper one, or the weight is too large: numerical result out of range", syscall.ERANGE},
 		{func() error { return d.AddDestination(ctx, one.ServiceID, mixed) }, syscall.EINVAL,
-			"add destination [2001:db8::5]:80 to tcp 1.1.1.1:80: an address of another family than the service's needs the method Tunnel, and that no sync daemon runs: invalid argument", syscall.EINVAL},
+			"add destination [2001:db8::5]:80 to tcp:1.1.1.1:80: an address of another family than the service's needs the method Tunnel, and that no sync daemon runs: invalid argument", syscall.EINVAL},
 		{func() error { return d.Flush(ctx) }, syscall.EPERM, "flush: it needs CAP_NET_ADMIN in the initial user namespace: operation not permitted", fs.ErrPermission},
 		{list, syscall.EPERM, "list services: it needs CAP_NET_ADMIN in the initial user namespace: operation not permitted", fs.ErrPermission},
 		{list, syscall.ENOMEM, "list services: cannot allocate memory", syscall.ENOMEM},
@@ -162,7 +162,7 @@ func TestEveryErrnoHasItsSentence(t *testing.T) {
 		{func() error { return d.ZeroAll(ctx) }, syscall.ENOMEM, "zero all services: cannot allocate memory", syscall.ENOMEM},
 		{func() error { return d.SetConfig(ctx, Config{TCP: time.Hour}) }, syscall.EINVAL,
 			"set timeouts: a timeout is longer than this kernel counts (24 days, if it counts 1000 ticks a second): invalid argument", syscall.EINVAL},
-		{func() error { return d.SetService(ctx, one) }, syscall.ENOMEM, "set service tcp 1.1.1.1:80: cannot allocate memory", syscall.ENOMEM},
+		{func() error { return d.SetService(ctx, one) }, syscall.ENOMEM, "set service tcp:1.1.1.1:80: cannot allocate memory", syscall.ENOMEM},
 		{func() error { return d.Flush(ctx) }, errors.New("not today"), "flush: not today: invalid argument", syscall.EINVAL},
 		{func() error { return d.SetConfig(ctx, Config{UDP: time.Second}) }, &netlink.Error{Errno: syscall.ERANGE, Message: "too short", Offset: 20},
 			"set timeouts: gnl: IPVS set-config: timeout-udp: too short: numerical result out of range", syscall.ERANGE},
@@ -249,7 +249,7 @@ func TestCancelledCallsSaySo(t *testing.T) {
 	d.do[1] = func(r *gnltest.Request) error { <-r.Context().Done(); return gnltest.SkipEnd }
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	expect(t, d.AddService(ctx, one), "ipvs: add service tcp 1.1.1.1:80: context deadline exceeded", context.DeadlineExceeded)
+	expect(t, d.AddService(ctx, one), "ipvs: add service tcp:1.1.1.1:80: context deadline exceeded", context.DeadlineExceeded)
 	ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	b := d.Batch()

@@ -176,9 +176,9 @@ func TestWhereAWeightCannotBeSetNothingIsWaitedForNorLost(t *testing.T) {
 	if !errors.Is(err, syscall.ENOMEM) || len(outcome.Cut) != 0 {
 		t.Errorf("the error is %v, and cut are %v", err, outcome.Cut)
 	}
-	wantLines(t, "failed", describe(outcome.Failed), "set destination 10.0.0.6:80 of tcp 1.1.1.1:80: weight 1 → 0")
-	wantLines(t, "skipped", describe(outcome.Skipped), "remove destination 10.0.0.5:80 from tcp 1.1.1.1:80",
-		"remove destination 10.0.0.6:80 from tcp 1.1.1.1:80", "remove service tcp 1.1.1.9:80")
+	wantLines(t, "failed", describe(outcome.Failed), "set destination 10.0.0.6:80 of tcp:1.1.1.1:80: weight 1 → 0")
+	wantLines(t, "skipped", describe(outcome.Skipped), "remove destination 10.0.0.5:80 from tcp:1.1.1.1:80",
+		"remove destination 10.0.0.6:80 from tcp:1.1.1.1:80", "remove service tcp:1.1.1.9:80")
 	// The other one has its weight back, and the service that is not desired has lost nothing.
 	if len(s.requests) != 2 || !strings.HasPrefix(s.requests[0], "set 5 00") || !strings.HasPrefix(s.requests[1], "set 5 01") {
 		t.Errorf("changed was %q", s.requests)
@@ -230,7 +230,7 @@ func TestAServiceWhoseDestinationsCannotBeListedIsNotRemoved(t *testing.T) {
 	if !errors.Is(err, syscall.ENOMEM) || len(s.requests) != 0 {
 		t.Errorf("the error is %v, and changed was %q", err, s.requests)
 	}
-	wantLines(t, "failed", describe(outcome.Failed), "remove service tcp 1.1.1.9:80")
+	wantLines(t, "failed", describe(outcome.Failed), "remove service tcp:1.1.1.9:80")
 }
 
 func TestWhatCannotBeLookedAtWhileItDrainsIsNotRemoved(t *testing.T) {
@@ -245,7 +245,7 @@ func TestWhatCannotBeLookedAtWhileItDrainsIsNotRemoved(t *testing.T) {
 	if !errors.Is(err, syscall.ENOMEM) || slices.Contains(s.requests, "remove service 9") {
 		t.Errorf("the error is %v, and changed was %q", err, s.requests)
 	}
-	wantLines(t, "failed", describe(outcome.Failed), "remove service tcp 1.1.1.9:80")
+	wantLines(t, "failed", describe(outcome.Failed), "remove service tcp:1.1.1.9:80")
 }
 
 func TestWhatIsCancelledWhileItDrainsIsSkipped(t *testing.T) {
@@ -262,8 +262,8 @@ func TestWhatIsCancelledWhileItDrainsIsSkipped(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || len(outcome.Failed) != 0 || len(outcome.Cut) != 0 {
 		t.Errorf("the error is %v, failed %v, cut %v", err, outcome.Failed, outcome.Cut)
 	}
-	wantLines(t, "skipped", describe(outcome.Skipped), "remove destination 10.0.0.5:80 from tcp 1.1.1.1:80",
-		"remove destination 10.0.0.6:80 from tcp 1.1.1.1:80")
+	wantLines(t, "skipped", describe(outcome.Skipped), "remove destination 10.0.0.5:80 from tcp:1.1.1.1:80",
+		"remove destination 10.0.0.6:80 from tcp:1.1.1.1:80")
 }
 
 func TestACancellationAfterTheLastChangeIsNoFailure(t *testing.T) {

@@ -32,7 +32,7 @@ type Error struct {
 	Err         error
 }
 
-// Error gives for example "ipvs: add destination 10.0.0.5:80 to tcp 10.0.0.1:80:
+// Error gives for example "ipvs: add destination 10.0.0.5:80 to tcp:10.0.0.1:80:
 // no such service: no such process".
 func (e *Error) Error() string {
 	var b strings.Builder

@@ -137,9 +137,9 @@ func ExampleParseServiceID() {
 		fmt.Println(id)
 	}
 	// Output:
-	// tcp 192.0.2.1:80
-	// udp [2001:db8::1]:53
-	// fwmark 10 ipv6
+	// tcp:192.0.2.1:80
+	// udp:[2001:db8::1]:53
+	// fwmark:10:ipv6
 	// service "tcp:80": "80" is no ADDRESS:PORT (an IPv6 address stands in brackets)
 }
 
@@ -158,7 +158,7 @@ func ExampleClient_Apply() {
 
 	outcome, err := ipvs.New(client).Apply(ctx, pools, &ipvs.ApplyConfig{Drain: 30 * time.Second})
 	for _, change := range outcome.Done {
-		fmt.Println(&change)
+		fmt.Println(change)
 	}
 	if err != nil {
 		log.Fatal(err) // what failed first; outcome.Failed and outcome.Skipped have the rest

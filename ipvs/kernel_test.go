@@ -97,7 +97,7 @@ func TestThePersistenceEngine(t *testing.T) {
 	mustRead(t, c, s)
 
 	err := c.AddService(t.Context(), with(tcp("1.1.1.1:85"), func(s *Service) { s.Engine = "nosuch" }))
-	expect(t, err, "ipvs: add service tcp 1.1.1.1:85: no such scheduler, or no such persistence engine: are the modules ip_vs_rr and ip_vs_pe_nosuch there?: no such file or directory",
+	expect(t, err, "ipvs: add service tcp:1.1.1.1:85: no such scheduler, or no such persistence engine: are the modules ip_vs_rr and ip_vs_pe_nosuch there?: no such file or directory",
 		fs.ErrNotExist, syscall.ENOENT)
 }
 
@@ -124,9 +124,9 @@ func TestASetServiceReplacesAllAndAnUpdateWhatIsGiven(t *testing.T) {
 	mustRead(t, c, one)
 	mustReadDestination(t, c, one.ServiceID, d)
 	expect(t, c.UpdateService(t.Context(), one.ServiceID, ServiceUpdate{SetFlags: OnePacket}),
-		"ipvs: update service tcp 1.1.1.1:80: flags: scheduling packet by packet (ops) is for UDP, not tcp", syscall.EINVAL)
+		"ipvs: update service tcp:1.1.1.1:80: flags: scheduling packet by packet (ops) is for UDP, not tcp", syscall.EINVAL)
 	expect(t, c.UpdateService(t.Context(), one.ServiceID, ServiceUpdate{SetFlags: Persistent, ClearFlags: Persistent}),
-		"ipvs: update service tcp 1.1.1.1:80: flags: persistent to be both set and cleared", syscall.EINVAL)
+		"ipvs: update service tcp:1.1.1.1:80: flags: persistent to be both set and cleared", syscall.EINVAL)
 }
 
 func TestDestinationsAreReadBackAsTheyWereWritten(t *testing.T) {
@@ -197,7 +197,7 @@ func TestASetDestinationReplacesAllAndAnUpdateWhatIsGiven(t *testing.T) {
 	must(t, c.SetDestination(t.Context(), one.ServiceID, plain))
 	mustReadDestination(t, c, one.ServiceID, plain)
 	expect(t, c.UpdateDestination(t.Context(), one.ServiceID, full.Address, DestinationUpdate{LowerThreshold: gnl.Some(uint32(1))}),
-		"ipvs: update destination 2.2.2.1:80 of tcp 1.1.1.1:80: lower_threshold: 1 is above the upper threshold of 0", syscall.EINVAL)
+		"ipvs: update destination 2.2.2.1:80 of tcp:1.1.1.1:80: lower_threshold: 1 is above the upper threshold of 0", syscall.EINVAL)
 }
 
 func TestWhatOnlyTheKernelCanKnowIsExplained(t *testing.T) {
@@ -214,39 +214,39 @@ func TestWhatOnlyTheKernelCanKnowIsExplained(t *testing.T) {
 		err error
 		is  []error
 	}{
-		"add service tcp 1.1.1.1:80: it exists: file exists": {c.AddService(t.Context(), one), []error{fs.ErrExist, syscall.EEXIST}},
-		"add service tcp 1.1.1.3:80: no such scheduler: is the module ip_vs_nosuch there?: no such file or directory": {
+		"add service tcp:1.1.1.1:80: it exists: file exists": {c.AddService(t.Context(), one), []error{fs.ErrExist, syscall.EEXIST}},
+		"add service tcp:1.1.1.3:80: no such scheduler: is the module ip_vs_nosuch there?: no such file or directory": {
 			c.AddService(t.Context(), scheduled(tcp("1.1.1.3:80"), "nosuch")), []error{fs.ErrNotExist, syscall.ENOENT}},
-		"set service tcp 1.1.1.1:80: no such scheduler: is the module ip_vs_nosuch there?: no such file or directory": {
+		"set service tcp:1.1.1.1:80: no such scheduler: is the module ip_vs_nosuch there?: no such file or directory": {
 			c.SetService(t.Context(), scheduled(one, "nosuch")), []error{fs.ErrNotExist, syscall.ENOENT}},
-		"set service tcp 1.1.1.1:81: no such service: no such process": {
+		"set service tcp:1.1.1.1:81: no such service: no such process": {
 			c.SetService(t.Context(), tcp("1.1.1.1:81")), []error{fs.ErrNotExist, syscall.ESRCH}},
-		"update service tcp 1.1.1.1:81: no such service: no such process": {
+		"update service tcp:1.1.1.1:81: no such service: no such process": {
 			c.UpdateService(t.Context(), missing, ServiceUpdate{}), []error{fs.ErrNotExist, syscall.ESRCH}},
-		"remove service tcp 1.1.1.1:81: no such service: no such process": {
+		"remove service tcp:1.1.1.1:81: no such service: no such process": {
 			c.RemoveService(t.Context(), missing), []error{fs.ErrNotExist, syscall.ESRCH}},
-		"get service tcp 1.1.1.1:81: no such service: no such process":  {noService, []error{fs.ErrNotExist, syscall.ESRCH}},
-		"zero service tcp 1.1.1.1:81: no such service: no such process": {c.Zero(t.Context(), missing), []error{fs.ErrNotExist, syscall.ESRCH}},
-		"add destination 2.2.2.1:80 to tcp 1.1.1.1:80: it exists: file exists": {
+		"get service tcp:1.1.1.1:81: no such service: no such process":  {noService, []error{fs.ErrNotExist, syscall.ESRCH}},
+		"zero service tcp:1.1.1.1:81: no such service: no such process": {c.Zero(t.Context(), missing), []error{fs.ErrNotExist, syscall.ESRCH}},
+		"add destination 2.2.2.1:80 to tcp:1.1.1.1:80: it exists: file exists": {
 			c.AddDestination(t.Context(), one.ServiceID, d), []error{fs.ErrExist, syscall.EEXIST}},
-		"add destination 2.2.2.1:80 to tcp 1.1.1.1:81: no such service: no such process": {
+		"add destination 2.2.2.1:80 to tcp:1.1.1.1:81: no such service: no such process": {
 			c.AddDestination(t.Context(), missing, d), []error{fs.ErrNotExist, syscall.ESRCH}},
-		"set destination 2.2.2.1:80 of tcp 1.1.1.1:81: no such service: no such process": {
+		"set destination 2.2.2.1:80 of tcp:1.1.1.1:81: no such service: no such process": {
 			c.SetDestination(t.Context(), missing, d), []error{fs.ErrNotExist, syscall.ESRCH}},
-		"set destination 2.2.2.99:80 of tcp 1.1.1.1:80: no such destination: no such file or directory": {
+		"set destination 2.2.2.99:80 of tcp:1.1.1.1:80: no such destination: no such file or directory": {
 			c.SetDestination(t.Context(), one.ServiceID, Destination{Address: other}), []error{fs.ErrNotExist, syscall.ENOENT}},
-		"update destination 2.2.2.99:80 of tcp 1.1.1.1:80: no such destination: no such file or directory": {
+		"update destination 2.2.2.99:80 of tcp:1.1.1.1:80: no such destination: no such file or directory": {
 			c.UpdateDestination(t.Context(), one.ServiceID, other, DestinationUpdate{}), []error{fs.ErrNotExist, syscall.ENOENT}},
-		"remove destination 2.2.2.99:80 from tcp 1.1.1.1:80: no such destination: no such file or directory": {
+		"remove destination 2.2.2.99:80 from tcp:1.1.1.1:80: no such destination: no such file or directory": {
 			c.RemoveDestination(t.Context(), one.ServiceID, other), []error{fs.ErrNotExist, syscall.ENOENT}},
-		"remove destination 2.2.2.99:80 from tcp 1.1.1.1:81: no such service: no such process": {
+		"remove destination 2.2.2.99:80 from tcp:1.1.1.1:81: no such service: no such process": {
 			c.RemoveDestination(t.Context(), missing, other), []error{fs.ErrNotExist, syscall.ESRCH}},
-		"get destination 2.2.2.99:80 of tcp 1.1.1.1:80: no such destination: no such file or directory": {noDestination, []error{fs.ErrNotExist, syscall.ENOENT}},
-		"get destination 2.2.2.99:80 of tcp 1.1.1.1:81: no such service: no such process":               {noServiceEither, []error{fs.ErrNotExist, syscall.ESRCH}},
-		"list destinations of tcp 1.1.1.1:81: no such service: no such process":                         {noList, []error{fs.ErrNotExist, syscall.ESRCH}},
-		"add destination 224.0.0.1:80 to tcp 1.1.1.1:80: address: 224.0.0.1 is multicast: a server has an address of its own": {
+		"get destination 2.2.2.99:80 of tcp:1.1.1.1:80: no such destination: no such file or directory": {noDestination, []error{fs.ErrNotExist, syscall.ENOENT}},
+		"get destination 2.2.2.99:80 of tcp:1.1.1.1:81: no such service: no such process":               {noServiceEither, []error{fs.ErrNotExist, syscall.ESRCH}},
+		"list destinations of tcp:1.1.1.1:81: no such service: no such process":                         {noList, []error{fs.ErrNotExist, syscall.ESRCH}},
+		"add destination 224.0.0.1:80 to tcp:1.1.1.1:80: address: 224.0.0.1 is multicast: a server has an address of its own": {
 			c.AddDestination(t.Context(), one.ServiceID, Destination{Address: at("224.0.0.1:80")}), []error{syscall.EINVAL}},
-		"add destination 255.255.255.255:80 to tcp 1.1.1.1:80: the kernel has no unicast route for such an address: it is broadcast or link-local, or no interface is up: invalid argument": {
+		"add destination 255.255.255.255:80 to tcp:1.1.1.1:80: the kernel has no unicast route for such an address: it is broadcast or link-local, or no interface is up: invalid argument": {
 			c.AddDestination(t.Context(), one.ServiceID, Destination{Address: at("255.255.255.255:80")}), []error{syscall.EINVAL}},
 	} {
 		expect(t, result.err, "ipvs: "+text, result.is...)
@@ -264,7 +264,7 @@ func TestWithoutAnInterfaceThatIsUpNoDestinationIsTaken(t *testing.T) {
 	c := New(open(t, &gnl.Config{Socket: netlink.Config{Namespace: namespace(t)}}))
 	must(t, c.AddService(t.Context(), one))
 	expect(t, c.AddDestination(t.Context(), one.ServiceID, tunnelTo("2.2.2.1:80", 1)),
-		"ipvs: add destination 2.2.2.1:80 to tcp 1.1.1.1:80: the kernel has no unicast route for such an address: it is broadcast or link-local, or no interface is up: invalid argument", syscall.EINVAL)
+		"ipvs: add destination 2.2.2.1:80 to tcp:1.1.1.1:80: the kernel has no unicast route for such an address: it is broadcast or link-local, or no interface is up: invalid argument", syscall.EINVAL)
 	expect(t, c.StartDaemon(t.Context(), Daemon{Role: Master, Interface: "lo"}),
 		"ipvs: start master daemon on lo: the interface is down, or has no address for such a group: network is unreachable", syscall.ENETUNREACH)
 }
@@ -410,7 +410,7 @@ func TestDaemons(t *testing.T) {
 	must(t, c.RemoveDestination(t.Context(), one.ServiceID, mixed.Address))
 	must(t, c.StartDaemon(t.Context(), plain))
 	expect(t, c.AddDestination(t.Context(), one.ServiceID, mixed),
-		"ipvs: add destination [2001:db8::2]:80 to tcp 1.1.1.1:80: an address of another family than the service's needs the method Tunnel, and that no sync daemon runs: invalid argument", syscall.EINVAL)
+		"ipvs: add destination [2001:db8::2]:80 to tcp:1.1.1.1:80: an address of another family than the service's needs the method Tunnel, and that no sync daemon runs: invalid argument", syscall.EINVAL)
 	must(t, c.StopDaemon(t.Context(), Master))
 }
 
@@ -482,8 +482,8 @@ func TestABatchConfiguresThousandsAndTellsWhichFailed(t *testing.T) {
 	}
 	mustBe(t, b.Err(added), nil)
 	mustBe(t, b.Err(bad[0]), fs.ErrExist)
-	expect(t, b.Err(bad[1]), "ipvs: add destination 10.1.0.8:80 to tcp 1.1.1.1:81: no such service: no such process", fs.ErrNotExist)
-	expect(t, b.Err(bad[2]), "ipvs: add destination 10.1.0.9:80 to tcp 1.1.1.1:80: method: 9 is not known", syscall.EINVAL)
+	expect(t, b.Err(bad[1]), "ipvs: add destination 10.1.0.8:80 to tcp:1.1.1.1:81: no such service: no such process", fs.ErrNotExist)
+	expect(t, b.Err(bad[2]), "ipvs: add destination 10.1.0.9:80 to tcp:1.1.1.1:80: method: 9 is not known", syscall.EINVAL)
 	seen := 0
 	var d DestinationStatus
 	for got, err := range c.DestinationsInto(t.Context(), one.ServiceID, &d) {
@@ -515,7 +515,7 @@ func TestABatchConfiguresThousandsAndTellsWhichFailed(t *testing.T) {
 			t.Errorf("%d: %v", i, err)
 		}
 	}
-	expect(t, b.Err(noScheduler), "ipvs: add service tcp 1.1.1.1:82: no such scheduler: is the module ip_vs_nosuch there?: no such file or directory")
+	expect(t, b.Err(noScheduler), "ipvs: add service tcp:1.1.1.1:82: no such scheduler: is the module ip_vs_nosuch there?: no such file or directory")
 	mustReadDestination(t, c, one.ServiceID, Destination{Address: at("10.1.0.1:80"), Weight: 77})
 	mustRead(t, c, scheduled(one, "wrr"))
 	b.Reset()
@@ -650,8 +650,8 @@ func mayNothing() error {
 	_ = b.Do(ctx)
 	const tail = ": it needs CAP_NET_ADMIN in the initial user namespace: operation not permitted"
 	for text, err := range map[string]error{
-		"list services": list, "get info": info, "list destinations of tcp 1.1.1.1:80": listDestinations,
-		"add service tcp 1.1.1.1:80": b.Err(0), "flush": c.Flush(ctx), "set timeouts": c.SetConfig(ctx, Config{}),
+		"list services": list, "get info": info, "list destinations of tcp:1.1.1.1:80": listDestinations,
+		"add service tcp:1.1.1.1:80": b.Err(0), "flush": c.Flush(ctx), "set timeouts": c.SetConfig(ctx, Config{}),
 		"start master daemon on lo": c.StartDaemon(ctx, Daemon{Role: Master, Interface: "lo"}), "stop backup daemon": c.StopDaemon(ctx, Backup),
 	} {
 		if err == nil || err.Error() != "ipvs: "+text+tail || !errors.Is(err, fs.ErrPermission) {
@@ -697,8 +697,8 @@ func mustBeAbsent(t testing.TB, c *Client) {
 	b.AddDestination(one.ServiceID, tunnelTo("2.2.2.1:80", 1))
 	_ = b.Do(t.Context())
 	for text, err := range map[string]error{
-		"list services": list, "add service tcp 1.1.1.1:80": c.AddService(t.Context(), one),
-		"add destination 2.2.2.1:80 to tcp 1.1.1.1:80": b.Err(0), "stop master daemon": c.StopDaemon(t.Context(), Master),
+		"list services": list, "add service tcp:1.1.1.1:80": c.AddService(t.Context(), one),
+		"add destination 2.2.2.1:80 to tcp:1.1.1.1:80": b.Err(0), "stop master daemon": c.StopDaemon(t.Context(), Master),
 	} {
 		expect(t, err, "ipvs: "+text+why, errors.ErrUnsupported)
 		if errors.Is(err, fs.ErrNotExist) {

@@ -69,7 +69,7 @@ type Change struct {
 
 // Destination is the address of the destination that the change is about; the
 // zero AddrPort if it is about a service.
-func (c *Change) Destination() netip.AddrPort {
+func (c Change) Destination() netip.AddrPort {
 	switch {
 	case c.NewDestination != nil:
 		return c.NewDestination.Address
@@ -79,9 +79,9 @@ func (c *Change) Destination() netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// String gives for example "set destination 10.1.0.5:80 of tcp 10.0.0.1:80:
+// String gives for example "set destination 10.1.0.5:80 of tcp:10.0.0.1:80:
 // weight 1 → 5".
-func (c *Change) String() string {
+func (c Change) String() string {
 	var b strings.Builder
 	b.WriteString(c.Action.String())
 	switch c.Action {
@@ -119,7 +119,7 @@ func (d Difference) String() string {
 }
 
 // Differences are the properties that a SetService or SetDestination changes.
-func (c *Change) Differences() []Difference {
+func (c Change) Differences() []Difference {
 	var ds []Difference
 	compare := func(field, old, new string) {
 		if old != new {

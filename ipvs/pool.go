@@ -156,7 +156,7 @@ type PoolError struct {
 	Err         error // a [*FieldError]
 }
 
-// Error gives for example "pool 3 (tcp 10.0.0.1:80): destination 0: weight: …".
+// Error gives for example "pool 3 (tcp:10.0.0.1:80): destination 0: weight: …".
 func (e *PoolError) Error() string {
 	if e.Destination < 0 {
 		return fmt.Sprintf("pool %d (%s): %v", e.Pool, e.Service, e.Err)

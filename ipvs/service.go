@@ -131,17 +131,20 @@ func (id ServiceID) IPFamily() Family {
 	return familyOf(id.Address.Addr())
 }
 
-// String gives "tcp 10.0.0.1:80", "udp [2001:db8::1]:53" or "fwmark 10 ipv6".
+// String gives "tcp:10.0.0.1:80", "udp:[2001:db8::1]:53", "fwmark:10", which is of
+// ipv4, or "fwmark:10:ipv6".
 func (id ServiceID) String() string {
-	if id.Mark != 0 || !id.Address.IsValid() {
-		return fmt.Sprintf("fwmark %d %s", id.Mark, id.Family)
+	switch {
+	case id.Mark == 0 && id.Address.IsValid():
+		return id.Protocol.String() + ":" + id.Address.String()
+	case id.Family == IPv4:
+		return fmt.Sprintf("fwmark:%d", id.Mark)
 	}
-	return id.Protocol.String() + " " + id.Address.String()
+	return fmt.Sprintf("fwmark:%d:%s", id.Mark, id.Family)
 }
 
-// ParseServiceID reads what [ServiceID.String] gives. In place of a blank there
-// may be a slash or a colon: "tcp/10.0.0.1:80", "fwmark:10:ipv6". The family of
-// a mark may be left out, and is then ipv4.
+// ParseServiceID reads what [ServiceID.String] gives. In place of the first colon,
+// and that before a family, there may be a slash or a blank.
 func ParseServiceID(s string) (ServiceID, error) {
 	kind, rest, ok := cutSeparator(s)
 	if !ok {
@@ -195,7 +198,7 @@ func (id ServiceID) identifies() error {
 		return nil
 	case !a.IsValid() && id.Protocol == 0:
 		// The kernel would make a service at 0.0.0.0:0 of it.
-		return invalid("mark", "firewall marks are 1 to %d", uint32(1<<32-1))
+		return invalid("mark", "0, and there is no address: firewall marks are 1 to %d", uint32(1<<32-1))
 	case id.Family != 0 && id.Family != familyOf(a):
 		return invalid("family", "%s is not the family of %s; leave it out", id.Family, a)
 	}
@@ -335,7 +338,7 @@ type Service struct {
 	Engine string // persistence engine: "" or "sip"
 }
 
-// String gives for example "tcp 10.0.0.1:80 wrr persistent 5m0s".
+// String gives for example "tcp:10.0.0.1:80 wrr persistent 5m0s".
 func (s Service) String() string {
 	words := append([]string{s.ServiceID.String(), s.Scheduler}, s.Flags.Names(s.Scheduler)...)
 	if s.Timeout != 0 {

@@ -55,17 +55,21 @@ func TestNamesAreReadBack(t *testing.T) {
 
 func TestServicesAreNamed(t *testing.T) {
 	for text, id := range map[string]ServiceID{
-		"tcp 1.1.1.1:80": one.ServiceID, "udp [2001:db8::1]:53": Virtual(UDP, at("[2001:db8::1]:53")), "sctp 1.1.1.1:87": oneSCTP.ServiceID,
-		"99 1.1.1.1:80": {Protocol: 99, Address: at("1.1.1.1:80")}, "fwmark 10 ipv4": Marked(10, IPv4), "fwmark 4294967295 ipv6": Marked(1<<32-1, IPv6),
+		"tcp:1.1.1.1:80": one.ServiceID, "udp:[2001:db8::1]:53": Virtual(UDP, at("[2001:db8::1]:53")), "sctp:1.1.1.1:87": oneSCTP.ServiceID,
+		"99:1.1.1.1:80": {Protocol: 99, Address: at("1.1.1.1:80")}, "fwmark:10": Marked(10, IPv4), "fwmark:4294967295:ipv6": Marked(1<<32-1, IPv6),
 	} {
 		for _, sep := range []string{" ", "/", ":"} {
-			got, err := ParseServiceID(strings.ReplaceAll(text, " ", sep))
+			kind, rest, _ := strings.Cut(text, ":")
+			if kind == "fwmark" {
+				rest = strings.Replace(rest, ":", sep, 1)
+			}
+			got, err := ParseServiceID(kind + sep + rest)
 			if err != nil || got != id || id.String() != text {
 				t.Errorf("%s: %v, %v", text, got, err)
 			}
 		}
 	}
-	for _, wrong := range []string{"", "tcp", "tcp 1.1.1.1", "tcp 1.1.1.1:99999", "tcp Z::1:80", "tcp 323.1.1.1:80", "fwmark x", "fwmark 1 ipv5", "icmp 1.1.1.1:80", "256 1.1.1.1:80"} {
+	for _, wrong := range []string{"", "tcp", "tcp 1.1.1.1", "tcp:1.1.1.1:99999", "tcp Z::1:80", "tcp:323.1.1.1:80", "fwmark x", "fwmark 1 ipv5", "icmp 1.1.1.1:80", "256 1.1.1.1:80"} {
 		if id, err := ParseServiceID(wrong); err == nil {
 			t.Errorf("%q is %v", wrong, id)
 		}
@@ -178,7 +182,7 @@ func TestAServiceReadsAsItIsConfigured(t *testing.T) {
 		ServiceID: tcp("[2001:db8::1]:80").ServiceID, Scheduler: "sh", Flags: Persistent | SHPort,
 		Timeout: 5 * time.Minute, Netmask: PrefixMask(IPv6, 64), Engine: "sip",
 	}
-	const want = "tcp [2001:db8::1]:80 sh persistent sh-port 5m0s netmask ffff:ffff:ffff:ffff:: engine sip"
+	const want = "tcp:[2001:db8::1]:80 sh persistent sh-port 5m0s netmask ffff:ffff:ffff:ffff:: engine sip"
 	if got := (ServiceStatus{Service: s}).String(); got != want {
 		t.Errorf("it reads %q, not %q", got, want)
 	}

@@ -112,9 +112,9 @@ func (a *app) explain(ctx context.Context, c *ipvs.Client, err error) error {
 	case errors.Is(err, unix.ENOENT) && e.Destination.IsValid():
 		return a.noDestination(ctx, c, e.Service, e.Destination)
 	case errors.Is(err, fs.ErrExist) && e.Destination.IsValid():
-		return fmt.Errorf("%s has a destination %s already: gnl ipvs edit destination changes it", serviceText(e.Service), addressText(e.Destination))
+		return fmt.Errorf("%s has a destination %s already: gnl ipvs edit destination changes it", e.Service, addressText(e.Service, e.Destination))
 	case errors.Is(err, fs.ErrExist) && e.Service != ipvs.ServiceID{}:
-		return fmt.Errorf("there is a service %s already: gnl ipvs edit service changes it", serviceText(e.Service))
+		return fmt.Errorf("there is a service %s already: gnl ipvs edit service changes it", e.Service)
 	}
 	return err
 }
@@ -126,14 +126,14 @@ func (a *app) noService(ctx context.Context, c *ipvs.Client, id ipvs.ServiceID) 
 		if err != nil {
 			return err
 		}
-		names = append(names, serviceText(s.ServiceID))
+		names = append(names, s.ServiceID.String())
 	}
 	slices.Sort(names)
 	where := ""
 	if a.netns != "" {
 		where = " in that network namespace"
 	}
-	return fmt.Errorf("no service %s%s: %s", serviceText(id), where, thoseThereAre(serviceText(id), names, "there are", "gnl ipvs list"))
+	return fmt.Errorf("no service %s%s: %s", id, where, thoseThereAre(id.String(), names, "there are", "gnl ipvs list"))
 }
 
 // noDestination says that a destination is not there, and which ones are.
@@ -144,10 +144,10 @@ func (a *app) noDestination(ctx context.Context, c *ipvs.Client, id ipvs.Service
 	}
 	var names []string
 	for i := range pool.Destinations {
-		names = append(names, addressText(pool.Destinations[i].Address))
+		names = append(names, addressText(id, pool.Destinations[i].Address))
 	}
-	given := addressText(address)
-	return fmt.Errorf("%s has no destination %s: %s", serviceText(id), given, thoseThereAre(given, names, "it has", "gnl ipvs list "+serviceText(id)))
+	given := addressText(id, address)
+	return fmt.Errorf("%s has no destination %s: %s", id, given, thoseThereAre(given, names, "it has", "gnl ipvs list "+id.String()))
 }
 
 // thoseThereAre names all there are, if they are few, else those most like the
@@ -167,21 +167,10 @@ func thoseThereAre(given string, names []string, intro, shows string) string {
 	return otherwise
 }
 
-// serviceText is a service as it is given on the command line.
-func serviceText(id ipvs.ServiceID) string {
-	if id.Mark != 0 || !id.Address.IsValid() {
-		if id.Family == ipvs.IPv4 {
-			return fmt.Sprintf("fwmark:%d", id.Mark)
-		}
-		return fmt.Sprintf("fwmark:%d:%s", id.Mark, id.Family)
-	}
-	return id.Protocol.String() + ":" + id.Address.String()
-}
-
 // addressText is the address of a destination as it is given on the command
-// line: without the port, where it has none.
-func addressText(a netip.AddrPort) string {
-	if a.Port() == 0 {
+// line: without the port, where service and destination have none.
+func addressText(service ipvs.ServiceID, a netip.AddrPort) string {
+	if a.Port() == 0 && service.Address.Port() == 0 {
 		return a.Addr().String()
 	}
 	return a.String()
@@ -245,7 +234,7 @@ func (a *app) completeServices(cmd *cobra.Command, args []string, _ string) ([]c
 			if err != nil {
 				return err
 			}
-			if text := serviceText(s.ServiceID); !slices.Contains(args, text) {
+			if text := s.ServiceID.String(); !slices.Contains(args, text) {
 				all = append(all, cobra.CompletionWithDesc(text, s.Scheduler))
 			}
 		}
@@ -272,4 +261,11 @@ func number[N int | uint32 | uint64](n N, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// ipvsadmWords are the commands that ipvsadm has as flags.
+var ipvsadmWords = map[string]string{
+	"A": "add service", "E": "edit service", "D": "remove service", "C": "flush",
+	"a": "add destination", "e": "edit destination", "d": "remove destination",
+	"L": "list", "l": "list", "Z": "zero", "S": "export --format ipvsadm", "R": "apply - --format ipvsadm",
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/gnlgo/gnl/ipvs"
@@ -81,7 +80,7 @@ type cutRecord struct {
 }
 
 func (a *app) apply(ctx context.Context, file string, flags planFlags, drain time.Duration) error {
-	pools, err := a.readPools(ctx, file, flags.format)
+	pools, err := a.readPools(ctx, file, flags.format, flags.prune)
 	if err != nil {
 		return err
 	}
@@ -132,9 +131,9 @@ func (a *app) writeOutcome(o *ipvs.Outcome, prune bool) error {
 		foreign = sorted(o.Foreign)
 	}
 	if a.json {
-		r := outcomeRecord{changeRecords(done), changeRecords(o.Failed), changeRecords(o.Skipped), []cutRecord{}, o.Unchanged, slices.Concat([]string{}, foreign)}
+		r := outcomeRecord{changeRecords(done), changeRecords(o.Failed), changeRecords(o.Skipped), []cutRecord{}, o.Unchanged, append([]string{}, foreign...)}
 		for _, c := range o.Cut {
-			r.Cut = append(r.Cut, cutRecord{serviceText(c.Service), addressText(c.Destination), c.Connections})
+			r.Cut = append(r.Cut, cutRecord{c.Service.String(), addressText(c.Service, c.Destination), c.Connections})
 		}
 		return a.writeDocument(r)
 	}
@@ -146,7 +145,7 @@ func (a *app) writeOutcome(o *ipvs.Outcome, prune bool) error {
 	t := tallyOf(done)
 	summary := fmt.Sprintf("%d added, %d changed, %d removed", t.added, t.changed, t.removed)
 	for _, c := range o.Cut {
-		summary += fmt.Sprintf("\n%s of %s was removed with %s", addressText(c.Destination), serviceText(c.Service), number(c.Connections, "connection"))
+		summary += fmt.Sprintf("\n%s of %s was removed with %s", addressText(c.Service, c.Destination), c.Service, number(c.Connections, "connection"))
 	}
 	return a.writeChanges(lines, summary, o.Unchanged, foreign, prune)
 }

@@ -302,3 +302,17 @@ func TestIPVSTimeoutOfApplyIsForSilence(t *testing.T) {
 		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 }
+
+func TestIPVSAnEmptyListOfIpvsadmsRemovesNothing(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *balancer) {
+		b.must("add service tcp:10.0.0.1:80 -s rr")
+		empty := inFile(t, "empty.ipvsadm", "")
+		b.explains(t, []mistake{
+			{"apply --prune --format ipvsadm " + empty, 1, empty + " is empty, and --prune would remove all services: "},
+		})
+		b.must("apply --format ipvsadm " + empty)
+		if out := b.must("list"); !strings.Contains(out, "tcp:10.0.0.1:80") {
+			t.Error(out)
+		}
+	})
+}

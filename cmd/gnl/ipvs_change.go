@@ -30,9 +30,9 @@ type differenceRecord struct {
 }
 
 func newChangeRecord(c *ipvs.Change, err error) changeRecord {
-	r := changeRecord{Action: c.Action.String(), Service: serviceText(c.Service)}
+	r := changeRecord{Action: c.Action.String(), Service: c.Service.String()}
 	if d := c.Destination(); d.IsValid() {
-		r.Destination = addressText(d)
+		r.Destination = addressText(c.Service, d)
 	}
 	for _, d := range c.Differences() {
 		r.Differences = append(r.Differences, differenceRecord(d))
@@ -41,13 +41,13 @@ func newChangeRecord(c *ipvs.Change, err error) changeRecord {
 	case c.OldService != nil:
 		r.Old = newServiceRecord(c.OldService)
 	case c.OldDestination != nil:
-		r.Old = newDestinationRecord(c.OldDestination)
+		r.Old = newDestinationRecord(c.Service, c.OldDestination)
 	}
 	switch {
 	case c.NewService != nil:
 		r.New = newServiceRecord(c.NewService)
 	case c.NewDestination != nil:
-		r.New = newDestinationRecord(c.NewDestination)
+		r.New = newDestinationRecord(c.Service, c.NewDestination)
 	}
 	if err != nil {
 		r.Error = reason(err)
@@ -103,14 +103,14 @@ func changesText(changes []ipvs.Failure) string {
 		c := &changes[i].Change
 		if _, ok := lines[c.Service]; !ok {
 			order = append(order, c.Service)
-			lines[c.Service] = []line{{" ", serviceText(c.Service), ""}}
+			lines[c.Service] = []line{{" ", c.Service.String(), ""}}
 		}
-		l := line{mark(c), serviceText(c.Service), changeText(c)}
+		l := line{mark(c), c.Service.String(), changeText(c)}
 		if err := changes[i].Err; err != nil {
 			l.text = strings.TrimPrefix(l.text+": "+reason(err), ": ")
 		}
 		if d := c.Destination(); d.IsValid() {
-			l.name = addressText(d)
+			l.name = addressText(c.Service, d)
 			lines[c.Service] = append(lines[c.Service], l)
 			widest = max(widest, 2+utf8.RuneCountInString(l.name))
 		} else if first := &lines[c.Service][0]; first.mark == " " {
@@ -118,7 +118,7 @@ func changesText(changes []ipvs.Failure) string {
 		} else {
 			lines[c.Service] = append(lines[c.Service], l) // added, and removed by somebody, and added
 		}
-		widest = max(widest, utf8.RuneCountInString(serviceText(c.Service)))
+		widest = max(widest, utf8.RuneCountInString(c.Service.String()))
 	}
 	slices.SortStableFunc(order, compareServices)
 	var b strings.Builder

@@ -47,7 +47,7 @@ func (a *app) completeDestinations(cmd *cobra.Command, f *destinationFlags, args
 		pool, err := c.Pool(ctx, id)
 		for i := range pool.Destinations {
 			d := &pool.Destinations[i]
-			all = append(all, cobra.CompletionWithDesc(addressText(d.Address), d.Method.String()))
+			all = append(all, cobra.CompletionWithDesc(addressText(id, d.Address), d.Method.String()))
 		}
 		return err
 	})
@@ -206,13 +206,13 @@ func (o *destinationOptions) setTunnel(given func(string) bool, d *ipvs.Destinat
 // check says in the words of the command line what ipvs.Destination.Validate
 // would in its own.
 func (o *destinationOptions) check(id ipvs.ServiceID, d *ipvs.Destination) error {
-	destination := addressText(d.Address)
+	destination := addressText(id, d.Address)
 	v6 := d.Address.Addr().Is6() && !d.Address.Addr().Is4In6()
 	switch {
 	case d.LowerThreshold > d.UpperThreshold:
 		return wrong("--l-threshold %d is above --u-threshold %d", d.LowerThreshold, d.UpperThreshold)
 	case v6 != (id.IPFamily() == ipvs.IPv6) && d.Method != ipvs.Tunnel:
-		return wrong("%s is of another family than %s, which takes the method tunnel (--ipip), not %s", destination, serviceText(id), d.Method)
+		return wrong("%s is of another family than %s, which takes the method tunnel (--ipip), not %s", destination, id.String(), d.Method)
 	}
 	return nil
 }
@@ -258,7 +258,7 @@ func (a *app) addDestination(cmd *cobra.Command, args []string, o *destinationOp
 	otherPort := id.Mark == 0 && address.Port() != id.Address.Port() && id.Address.Port() != 0 && address.Port() != 0
 	switch {
 	case d.Method == none && otherPort:
-		return wrong("%s has another port than %s, to which only --masquerading (-m) can translate: give a method", address, serviceText(id))
+		return wrong("%s has another port than %s, to which only --masquerading (-m) can translate: give a method", address, id)
 	case d.Method == none:
 		d.Method = ipvs.Route
 	}

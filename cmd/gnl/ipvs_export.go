@@ -51,7 +51,7 @@ func nameServices(err error, pools []ipvs.Pool) error {
 	for _, e := range all.Errors {
 		var i int
 		if n, _ := fmt.Sscanf(e.Path, "pools[%d]", &i); n == 1 && i < len(pools) {
-			e.File = serviceText(pools[i].Service.ServiceID)
+			e.File = pools[i].Service.ServiceID.String()
 		}
 	}
 	return all

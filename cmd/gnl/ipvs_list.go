@@ -191,7 +191,7 @@ func poolTable(pools []ipvs.PoolStatus, flags listFlags) ([]column, [][]string) 
 	var rows [][]string
 	for i := range pools {
 		s := &pools[i].Service
-		name := serviceText(s.ServiceID)
+		name := s.ServiceID.String()
 		if flags.stats || flags.rates {
 			rows = append(rows, append([]string{name}, cells(s.Stats, s.Rates)...))
 		} else {
@@ -205,7 +205,7 @@ func poolTable(pools []ipvs.PoolStatus, flags listFlags) ([]column, [][]string) 
 		}
 		for j := range pools[i].Destinations {
 			d := &pools[i].Destinations[j]
-			name := "  " + addressText(d.Address)
+			name := "  " + addressText(pools[i].Service.ServiceID, d.Address)
 			if flags.stats || flags.rates {
 				rows = append(rows, append([]string{name}, cells(d.Stats, d.Rates)...))
 				continue

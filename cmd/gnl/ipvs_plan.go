@@ -92,7 +92,7 @@ type planRecord struct {
 }
 
 func (a *app) plan(ctx context.Context, file string, flags planFlags) (changes bool, err error) {
-	pools, err := a.readPools(ctx, file, flags.format)
+	pools, err := a.readPools(ctx, file, flags.format, flags.prune)
 	if err != nil {
 		return false, err
 	}
@@ -119,7 +119,7 @@ func sorted(ids []ipvs.ServiceID) []string {
 	slices.SortFunc(ids, compareServices)
 	names := make([]string, len(ids))
 	for i, id := range ids {
-		names[i] = serviceText(id)
+		names[i] = id.String()
 	}
 	return names
 }
@@ -147,7 +147,7 @@ func (a *app) writeChanges(lines, summary string, unchanged int, foreign []strin
 
 // readPools reads a file of pools. All that is wrong with it is reported; the
 // error is then errReported.
-func (a *app) readPools(ctx context.Context, name, format string) ([]ipvs.Pool, error) {
+func (a *app) readPools(ctx context.Context, name, format string, prune bool) ([]ipvs.Pool, error) {
 	f, err := poolfile.ParseFormat(format)
 	if err != nil {
 		return nil, wrong("no format %q: the formats are yaml, json, ipvsadm and auto", format)
@@ -171,6 +171,10 @@ func (a *app) readPools(ctx context.Context, name, format string) ([]ipvs.Pool, 
 		content = file
 	}
 	pools, err := poolfile.Read(content, f)
+	if err == nil && len(pools) == 0 && prune && f == poolfile.IPVSAdm {
+		// Nothing at all is also what comes of a program that failed.
+		return nil, fmt.Errorf("%s is empty, and --prune would remove all services: if that is meant, gnl ipvs flush does it", name)
+	}
 	return pools, a.reportFile(err)
 }
 

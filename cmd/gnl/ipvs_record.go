@@ -83,7 +83,7 @@ func newPoolRecord(p *ipvs.PoolStatus) poolRecord {
 	}
 	for i := range p.Destinations {
 		d := &p.Destinations[i]
-		r.Destinations[i] = destinationStatusRecord{newDestinationRecord(&d.Destination),
+		r.Destinations[i] = destinationStatusRecord{newDestinationRecord(p.Service.ServiceID, &d.Destination),
 			d.Active, d.Inactive, d.Persistent, countersRecord(d.Stats), countersRecord(d.Rates)}
 	}
 	return r
@@ -117,8 +117,8 @@ func maskBits(mask netip.Addr) int {
 	return bits
 }
 
-func newDestinationRecord(d *ipvs.Destination) destinationRecord {
-	r := destinationRecord{Address: addressText(d.Address), Method: d.Method.String(), Weight: d.Weight,
+func newDestinationRecord(service ipvs.ServiceID, d *ipvs.Destination) destinationRecord {
+	r := destinationRecord{Address: addressText(service, d.Address), Method: d.Method.String(), Weight: d.Weight,
 		UpperThreshold: d.UpperThreshold, LowerThreshold: d.LowerThreshold}
 	if t := d.Tunnel; t != (ipvs.Encapsulation{}) {
 		r.Tunnel = &tunnelRecord{t.Type.String(), t.Port, t.Flags.Names()}

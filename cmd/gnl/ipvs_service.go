@@ -123,6 +123,19 @@ func (o *serviceOptions) addTo(a *app, cmd *cobra.Command, scheduler string) {
 		[]cobra.Completion{"sh-port", "sh-fallback", "mh-port", "mh-fallback", "flag-1", "flag-2", "flag-3"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
+// spellOut writes -p600, a habit of ipvsadm's users, as --persistent=600. Since the
+// timeout may be left out, -p6 would otherwise be -p -6.
+func spellOut(args []string) []string {
+	args = slices.Clone(args)
+	for i, arg := range args {
+		digits, ok := strings.CutPrefix(arg, "-p")
+		if ok && digits != "" && strings.Trim(digits, "0123456789") == "" && slices.Contains(args[:i], "ipvs") {
+			args[i] = "--persistent=" + digits
+		}
+	}
+	return args
+}
+
 // parse finds the service. As ipvsadm has it, the timeout may stand behind -p as
 // a word of its own: it looks like no service.
 func (o *serviceOptions) parse(cmd *cobra.Command, args []string) (ipvs.ServiceID, error) {
@@ -139,6 +152,9 @@ func (o *serviceOptions) parse(cmd *cobra.Command, args []string) (ipvs.ServiceI
 	id, rest, err := o.service(cmd, args)
 	if err != nil {
 		return id, err
+	}
+	if len(rest) > 0 && cmd.Flags().Changed("persistent") && o.persistent.text == shortDuration(defaultPersistence) {
+		return id, wrong("%q is neither a service nor a timeout for --persistent: that is a number of seconds, or a duration such as 90s or 5m", rest[0])
 	}
 	if err := nothingMore(cmd, "one service", rest); err != nil {
 		return id, err
@@ -272,7 +288,7 @@ func (a *app) addService(cmd *cobra.Command, args []string, o *serviceOptions) e
 	}
 	s := ipvs.Service{ServiceID: id, Scheduler: o.scheduler, Flags: u.SetFlags, Timeout: u.Timeout.Value, Netmask: u.Netmask.Value, Engine: u.Engine.Value}
 	if id.Mark == 0 && id.Address.Port() == 0 && s.Flags&ipvs.Persistent == 0 {
-		return wrong("port 0 of %s is all ports, which takes --persistent", serviceText(id))
+		return wrong("port 0 of %s is all ports, which takes --persistent", id)
 	}
 	return a.withIPVS(cmd.Context(), func(ctx context.Context, c *ipvs.Client) error {
 		return noScheduler(c.AddService(ctx, s), s.Scheduler, s.Engine)
@@ -342,7 +358,7 @@ func (a *app) editService(cmd *cobra.Command, args []string, o *serviceOptions) 
 			return err
 		}
 		if u.ClearFlags&ipvs.Persistent != 0 && id.Mark == 0 && id.Address.Port() == 0 {
-			return wrong("port 0 of %s is all ports, which takes --persistent", serviceText(id))
+			return wrong("port 0 of %s is all ports, which takes --persistent", id)
 		}
 		scheduler, engine := old.Scheduler, old.Engine
 		if u.Scheduler.Given {

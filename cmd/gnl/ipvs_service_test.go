@@ -242,6 +242,10 @@ func TestIPVSMistakesWithServicesAreExplained(t *testing.T) {
 			{"list --sats", 2, "no flag --sats: did you mean --stats?"},
 			{"add service tcp:10.0.0.1:80 --shed rr", 2, "no flag --shed: "},
 			{"add service tcp:10.0.0.1:80 -z", 2, "no flag -z: see gnl help ipvs add service"},
+			{"-A -t 10.0.0.1:80 -s rr", 2, "no flag -A: what ipvsadm does with it, gnl does with gnl ipvs add service\n"},
+			{"-Ln", 2, "no flag -L: what ipvsadm does with it, gnl does with gnl ipvs list\n"},
+			{"add service tcp:10.0.0.2:80 -p 1d", 2, `"1d" is neither a service nor a timeout for --persistent: `},
+			{"add service tcp:10.0.0.2:80 -p0", 2, `--persistent "0" is not `},
 		})
 	})
 }
@@ -264,5 +268,14 @@ func TestIPVSOfManyServicesTheLikelyOnesAreNamed(t *testing.T) {
 			{"remove service tcp:10.0.0.1:8", 1, "no service tcp:10.0.0.1:8: did you mean tcp:10.0.0.1:80?\n"},
 			{"remove service fwmark:1", 1, "no service fwmark:1: there are 9, which gnl ipvs list shows\n"},
 		})
+	})
+}
+
+func TestIPVSATimeoutMayStandAtItsFlag(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *balancer) {
+		b.must("add service -f 5 -s rr -p6")
+		if out := b.must("export"); !strings.Contains(out, "family: ipv4") || !strings.Contains(out, "timeout: 6s") {
+			t.Error(out)
+		}
 	})
 }

@@ -277,7 +277,7 @@ func TestIPVSWithoutPermissionSaysWhichOneIsMissing(t *testing.T) {
 		cmd := exec.Command("gnl", append([]string{"ipvs"}, strings.Fields(line)...)...)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: one, GidMappings: one}
 		out, err := cmd.CombinedOutput()
-		if want := regexp.MustCompile(`^gnl: [a-z ]*(tcp 10.0.0.1:80)?: it needs CAP_NET_ADMIN in the initial user namespace.*: operation not permitted\n$`); err == nil || !want.Match(out) {
+		if want := regexp.MustCompile(`^gnl: [a-z ]*(tcp:10.0.0.1:80)?: it needs CAP_NET_ADMIN in the initial user namespace.*: operation not permitted\n$`); err == nil || !want.Match(out) {
 			t.Errorf("%s: %v: %s", line, err, out)
 		}
 	}

@@ -44,7 +44,7 @@ func (a *app) run(args []string) int {
 	context.AfterFunc(ctx, stop) // so that a second signal kills
 
 	root := a.rootCommand()
-	root.SetArgs(args)
+	root.SetArgs(spellOut(args))
 	return a.exitCode(root.ExecuteContext(ctx))
 }
 

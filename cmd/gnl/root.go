@@ -203,6 +203,9 @@ func flagError(cmd *cobra.Command, err error) error {
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
 		given := "--" + unknown.GetSpecifiedName()
 		return wrong("no flag %s: %s", given, didYouMean(given, names, seeHelp(cmd)))
+	case errors.As(err, &unknown) && nameOf(cmd) == "ipvs" && ipvsadmWords[unknown.GetSpecifiedName()[:1]] != "":
+		name := unknown.GetSpecifiedName()[:1]
+		return wrong("no flag -%s: what ipvsadm does with it, gnl does with gnl ipvs %s", name, ipvsadmWords[name])
 	case errors.As(err, &unknown):
 		return wrong("no flag -%.1s: %s", unknown.GetSpecifiedName(), seeHelp(cmd))
 	case errors.As(err, &value):

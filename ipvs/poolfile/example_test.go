@@ -27,7 +27,7 @@ pools:
 		}
 	}
 	// Output:
-	// tcp 10.0.0.1:80
+	// tcp:10.0.0.1:80
 	//    10.1.0.5:8080 masquerade 1
 	//    10.1.0.6:8080 masquerade 3
 }

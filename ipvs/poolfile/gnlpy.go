@@ -38,11 +38,13 @@ func gnlpyKey(field string, at place) string {
 
 // isGnlpy reports whether a pool has keys that gnlpy alone uses.
 func isGnlpy(pool *node) bool {
-	if pool.has("dests") {
-		return true
+	// Most of the keys decide: one may be a mistake.
+	gnlpys, ours := pool.count("dests"), pool.count("destinations")
+	if service := pool.get("service"); service != nil {
+		gnlpys += service.count("proto", "vip", "port", "sched", "fwmark", "af")
+		ours += service.count("protocol", "address", "mark", "family", "scheduler")
 	}
-	service := pool.get("service")
-	return service != nil && service.has("proto", "vip", "port", "sched", "fwmark", "af")
+	return gnlpys > ours
 }
 
 // withoutNulls leaves out what Python wrote as None.

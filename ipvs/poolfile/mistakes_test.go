@@ -170,7 +170,7 @@ pools: []`,
 		"1:45: pools[0].service.engine: …"},
 	{`- service: {mark: 1, scheduler: rr}
 - service: {mark: 1, scheduler: wlc, family: ipv4}`,
-		"2:12: pools[1].service: fwmark 1 ipv4 is in pools[0] already, in line 1"},
+		"2:12: pools[1].service: fwmark:1 is in pools[0] already, in line 1"},
 	{`- service: {protocol: tcp, address: 10.0.0.1:80, scheduler: rr}
   destinations:
     - {address: 10.1.0.5:8080}
@@ -271,13 +271,13 @@ pools: []`,
 11:3: pools[0].dests[9]: is a number, and should be an object with the keys ip, weight, port, fwd_method`},
 	{`-A -t 10.0.0.1:80 -s rr
 -A -t 10.0.0.1:80 -s wrr`,
-		"2:4: -t: tcp 10.0.0.1:80 is there already, in line 1"},
+		"2:4: -t: tcp:10.0.0.1:80 is there already, in line 1"},
 	{"-a -t 10.0.0.1:80 -r 10.1.0.5:80 -m",
-		"1:4: -t: no -A before this line adds tcp 10.0.0.1:80"},
+		"1:4: -t: no -A before this line adds tcp:10.0.0.1:80"},
 	{`-A -t 10.0.0.1:80
 -a -t 10.0.0.1:80 -r 10.1.0.5:80 -m
 -a -t 10.0.0.1:80 -r 10.1.0.5 -m -w 5`,
-		"3:19: -r: 10.1.0.5:80 is behind tcp 10.0.0.1:80 already, in line 2"},
+		"3:19: -r: 10.1.0.5:80 is behind tcp:10.0.0.1:80 already, in line 2"},
 	{"-A -t",
 		"1:4: -t: lacks its value"},
 	{"-A -s rr",
@@ -339,16 +339,16 @@ pools: []`,
 -A -f 10 --ops=yes
 -A -f 10 rr`,
 		`1:10: -n is no option of a service or server
-2:4: -f: fwmark 10 ipv4 is there already, in line 1
+2:4: -f: fwmark:10 is there already, in line 1
 2:10: -zx is no option of a service or server
-3:4: -f: fwmark 10 ipv4 is there already, in line 1
+3:4: -f: fwmark:10 is there already, in line 1
 3:10: --wieght is no option; did you mean --weight?
 3:19: "5" is no option, nor the value of one
-4:4: -f: fwmark 10 ipv4 is there already, in line 1
+4:4: -f: fwmark:10 is there already, in line 1
 4:10: --numeric is no option of a service or server
-5:4: -f: fwmark 10 ipv4 is there already, in line 1
+5:4: -f: fwmark:10 is there already, in line 1
 5:10: -o: takes no value
-6:4: -f: fwmark 10 ipv4 is there already, in line 1
+6:4: -f: fwmark:10 is there already, in line 1
 6:10: "rr" is no option, nor the value of one`},
 	{"-E -f 10 -s rr",
 		"1:1: -E edits a service; a file of pools has -A and -a alone, as ipvsadm -S -n prints them"},
@@ -385,7 +385,7 @@ pools: []`,
 11:30: -m: …
 12:10: -r: …
 13:22: -s: is not for -a
-14:4: -f: no -A before this line adds fwmark 10 ipv6`},
+14:4: -f: no -A before this line adds fwmark:10:ipv6`},
 	{`-A -t 10.0.0.1:80
 -a -t 10.0.0.1:80 -r 10.1.0.5 --tun-type gue --tun-port 5
 -a -t 10.0.0.1:80 -r 10.1.0.5 -i --tun-type gue

@@ -274,7 +274,7 @@ func TestNothingIsWrittenOfPoolsThatAFormatCannotHold(t *testing.T) {
 	twice := append(pool(func(*ipvs.Service, *ipvs.Destination) {}), pool(func(s *ipvs.Service, _ *ipvs.Destination) { s.Family = ipvs.IPv4 })...)
 	twice[0].Destinations = append(twice[0].Destinations, twice[0].Destinations[0])
 	want := "pools[0].destinations[1].address: 10.1.0.5:80 is in destinations[0] already\n" +
-		"pools[1].service: tcp 10.0.0.1:80 is in pools[0] already"
+		"pools[1].service: tcp:10.0.0.1:80 is in pools[0] already"
 	if err := poolfile.Write(io.Discard, poolfile.JSON, twice); err == nil || err.Error() != want {
 		t.Errorf("%v\nwant:\n%s", err, want)
 	}

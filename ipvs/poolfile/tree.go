@@ -61,13 +61,16 @@ func (n *node) get(key string) *node {
 }
 
 // has reports whether one of the keys is there.
-func (n *node) has(keys ...string) bool {
+func (n *node) has(keys ...string) bool { return n.count(keys...) > 0 }
+
+// count is how many of these keys an object has.
+func (n *node) count(keys ...string) (there int) {
 	for _, key := range keys {
 		if n.get(key) != nil {
-			return true
+			there++
 		}
 	}
-	return false
+	return there
 }
 
 func textNode(s string) *node   { return &node{kind: kindText, text: s} }
