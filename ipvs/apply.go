@@ -98,8 +98,8 @@ func (e *ApplyError) Unwrap() error { return e.Err }
 // A pool in which something fails loses no destination, and while anything has
 // failed no service is removed; the other pools are applied all the same. The
 // error is then an [*ApplyError], and the Outcome tells what was done and what
-// was not. Pools that [ValidatePools] refuses are refused as a whole, before the
-// kernel is asked.
+// was not. Pools that [ValidatePools] refuses are refused as a whole, before
+// anything is changed.
 //
 // Should others change the configuration meanwhile, what they have brought about
 // or undone is looked at again, a few times.
@@ -107,9 +107,6 @@ func (e *ApplyError) Unwrap() error { return e.Err }
 // Pools must not be changed until the Outcome is of no more use, which refers to
 // them.
 func (c *Client) Apply(ctx context.Context, desired []Pool, config *ApplyConfig) (*Outcome, error) {
-	if err := ValidatePools(desired); err != nil {
-		return &Outcome{}, fmt.Errorf("ipvs: %w", err)
-	}
 	if config == nil {
 		config = &ApplyConfig{}
 	}

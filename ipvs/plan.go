@@ -164,21 +164,21 @@ func (e Encapsulation) String() string {
 }
 
 // Plan says what [Client.Apply] would change, and changes nothing. Pools that
-// [ValidatePools] refuses are refused before anything is asked of the kernel.
+// [ValidatePools] refuses are refused as a whole; only of those that are there as
+// desired it is not asked, since the kernel has taken them.
 //
 // Pools and configuration belong to the Plan: its Changes refer to them.
 func (c *Client) Plan(ctx context.Context, desired []Pool, config *ApplyConfig) (*Plan, error) {
-	if err := ValidatePools(desired); err != nil {
-		return nil, fmt.Errorf("ipvs: %w", err)
-	}
 	if config == nil {
 		config = &ApplyConfig{}
 	}
 	return c.plan(ctx, desired, config)
 }
 
-// plan is Plan for what has been validated.
 func (c *Client) plan(ctx context.Context, desired []Pool, config *ApplyConfig) (*Plan, error) {
+	if validateServices(desired) != nil {
+		return nil, fmt.Errorf("ipvs: %w", ValidatePools(desired))
+	}
 	for attempts := 5; ; attempts-- {
 		plan, err := c.compare(ctx, desired, config)
 		// A service may have gone between its own list and that of its destinations.
@@ -215,9 +215,12 @@ func (c *Client) compare(ctx context.Context, desired []Pool, config *ApplyConfi
 		}
 	}
 	plan := &Plan{Changes: append(p.changes, p.removals...), Foreign: foreign}
-	for _, touched := range p.touched {
+	addresses := map[netip.AddrPort]int{}
+	for i, touched := range p.touched {
 		if !touched {
 			plan.Unchanged++
+		} else if validateDestinations(desired, i, addresses) != nil {
+			return nil, fmt.Errorf("ipvs: %w", ValidatePools(desired))
 		}
 	}
 	return plan, nil

@@ -91,33 +91,59 @@ func (c *Client) Pool(ctx context.Context, id ServiceID) (PoolStatus, error) {
 // [Service.Validate] and [Destination.Validate] refuse, and what is there twice.
 // Each error in the joined one is a [*PoolError].
 func ValidatePools(pools []Pool) error {
-	var errs []error
-	seen := make(map[ServiceID]int, len(pools))
+	errs := validateServices(pools)
 	addresses := map[netip.AddrPort]int{} // of the destinations of a pool
 	for i := range pools {
-		p := &pools[i]
-		refuse := func(destination int, err error) {
-			errs = append(errs, &PoolError{Pool: i, Service: p.Service.ServiceID, Destination: destination, Err: err})
-		}
-		if err := p.Service.Validate(); err != nil {
-			refuse(-1, err)
-			continue // of its destinations nothing can be said
-		}
-		id := p.Service.canonical().ServiceID
-		if first, ok := seen[id]; ok {
-			refuse(-1, invalid("service", "the same as that of pool %d", first))
-		}
-		seen[id] = i
-		for j := range p.Destinations {
-			if err := p.Destinations[j].Validate(id); err != nil {
-				refuse(j, err)
-			}
-		}
-		for j, first := range duplicates(p.Destinations, addresses) {
-			refuse(j, invalid("address", "%s is that of destination %d too", p.Destinations[j].Address, first))
+		if pools[i].Service.Validate() == nil { // else nothing can be said of its destinations
+			errs = append(errs, validateDestinations(pools, i, addresses)...)
 		}
 	}
-	return errors.Join(errs...)
+	slices.SortStableFunc(errs, func(a, b *PoolError) int { return a.Pool - b.Pool })
+	return joined(errs)
+}
+
+func joined(errs []*PoolError) error {
+	all := make([]error, len(errs))
+	for i, err := range errs {
+		all[i] = err
+	}
+	return errors.Join(all...)
+}
+
+func validateServices(pools []Pool) (errs []*PoolError) {
+	seen := make(map[ServiceID]int, len(pools))
+	for i := range pools {
+		s := &pools[i].Service
+		err := s.Validate()
+		if err == nil {
+			id := s.canonical().ServiceID
+			if first, ok := seen[id]; ok {
+				err = invalid("service", "the same as that of pool %d", first)
+			}
+			seen[id] = i
+		}
+		if err != nil {
+			errs = append(errs, &PoolError{Pool: i, Service: s.ServiceID, Destination: -1, Err: err})
+		}
+	}
+	return errs
+}
+
+// validateDestinations does it for one pool; addresses is memory to use.
+func validateDestinations(pools []Pool, i int, addresses map[netip.AddrPort]int) (errs []*PoolError) {
+	p := &pools[i]
+	refuse := func(destination int, err error) {
+		errs = append(errs, &PoolError{Pool: i, Service: p.Service.ServiceID, Destination: destination, Err: err})
+	}
+	for j := range p.Destinations {
+		if err := p.Destinations[j].Validate(p.Service.ServiceID); err != nil {
+			refuse(j, err)
+		}
+	}
+	for j, first := range duplicates(p.Destinations, addresses) {
+		refuse(j, invalid("address", "%s is that of destination %d too", p.Destinations[j].Address, first))
+	}
+	return errs
 }
 
 // duplicates yields the positions of destinations whose addresses an earlier one
