@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/gnlgo/gnl/internal/testenv"
 	"github.com/gnlgo/gnl/ipvs"
@@ -70,7 +71,7 @@ func TestNoCallHangsWhileTheModuleComesAndGoes(t *testing.T) {
 				select {
 				case <-stop:
 					return
-				default:
+				case <-time.After(5 * time.Millisecond): // in which nobody uses the module
 				}
 				for _, err := range c.Services(t.Context()) {
 					if err != nil && !absent(err) {
@@ -84,7 +85,7 @@ func TestNoCallHangsWhileTheModuleComesAndGoes(t *testing.T) {
 		})
 	}
 	unloaded := 0
-	for range 3 {
+	for tries := 0; tries < 2 || unloaded == 0 && tries < 50; tries++ {
 		if unload(t) == nil { // it may be in use at the moment
 			unloaded++
 		}
