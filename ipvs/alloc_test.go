@@ -22,7 +22,7 @@ func wantAllocs(t *testing.T, what string, most float64, f func()) {
 }
 
 func TestChangesAreAddedToAUsedBatchWithoutAllocation(t *testing.T) {
-	b := NewBatch(New(nil))
+	b := New(nil).Batch()
 	s := with(v6, func(s *Service) { s.Netmask = PrefixMask(IPv6, 64); s.Engine = "sip" })
 	d := with(tunnelTo("10.0.0.5:80", 1), func(d *Destination) { d.Tunnel = Encapsulation{Type: GUE, Port: 1} })
 	wantAllocs(t, "100 of each", 0, func() {

@@ -113,7 +113,7 @@ func (c *Client) Apply(ctx context.Context, desired []Pool, config *ApplyConfig)
 	if err := checkDrain(config.Drain); err != nil {
 		return &Outcome{}, err
 	}
-	a := applier{client: c, batch: NewBatch(c), config: config, outcome: &Outcome{}}
+	a := applier{client: c, batch: c.Batch(), config: config, outcome: &Outcome{}}
 	// Each round begins anew from what is there. Two that apply the same pools
 	// at once are done after the second; those that disagree would never be.
 	const rounds = 5
@@ -271,6 +271,11 @@ func (a *applier) skip(c *Change, why error) {
 	a.outcome.Skipped = append(a.outcome.Skipped, Failure{*c, why})
 }
 
+func (a *applier) fail(c *Change, err error) {
+	a.broken[c.Service] = true
+	a.outcome.Failed = append(a.outcome.Failed, Failure{*c, err})
+}
+
 // settle notes what became of a change.
 func (a *applier) settle(ctx context.Context, c *Change, err error) {
 	switch {
@@ -288,8 +293,7 @@ func (a *applier) settle(ctx context.Context, c *Change, err error) {
 		a.overtaken, a.broken[c.Service] = true, true
 		a.skip(c, err)
 	default:
-		a.broken[c.Service] = true
-		a.outcome.Failed = append(a.outcome.Failed, Failure{*c, err})
+		a.fail(c, err)
 	}
 }
 

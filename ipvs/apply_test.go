@@ -166,7 +166,7 @@ func TestThePlanSaysWhatDiffers(t *testing.T) {
 	pools[2].Destinations[0].Tunnel = ipvs.Encapsulation{Type: ipvs.GRE}
 	wantPlan(t, c, pools, nil,
 		"set service tcp:192.0.2.1:80: scheduler wrr → wlc",
-		"set service udp:[2001:db8::1]:53: flags persistent,ops → none, timeout 1m0s → 0s, netmask ffff:ffff:ffff:ffff:: → none",
+		"set service udp:[2001:db8::1]:53: flags persistent,ops → none, timeout 1m0s → 0s, netmask 64 → none",
 		"set destination 10.1.0.2:8080 of tcp:192.0.2.1:80: weight 2 → 5",
 		"add destination 10.1.0.9:80 to tcp:192.0.2.1:80",
 		"set destination 10.1.0.3:0 of fwmark:7: tunnel gue port 6080 csum → gre",

@@ -40,11 +40,8 @@ type batchService struct {
 	scheduler, engine string
 }
 
-// NewBatch returns an empty Batch of changes to be made on client.
-func NewBatch(client *Client) *Batch { return &Batch{client: client} }
-
 // Batch returns an empty Batch of changes.
-func (c *Client) Batch() *Batch { return NewBatch(c) }
+func (c *Client) Batch() *Batch { return &Batch{client: c} }
 
 // AddService is [Client.AddService].
 func (b *Batch) AddService(s Service) int { return b.writeService(opAddService, &newService, &s) }

@@ -12,7 +12,7 @@ import (
 // What a destination costs on this side of the kernel, in being added.
 func BenchmarkBatchAddDestination(b *testing.B) {
 	b.ReportAllocs()
-	batch := NewBatch(New(nil))
+	batch := New(nil).Batch()
 	d := Destination{Address: at("10.0.0.5:80"), Weight: 1}
 	for b.Loop() {
 		if batch.Len() == 10_000 {

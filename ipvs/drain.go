@@ -160,11 +160,6 @@ func (a *applier) settings(ctx context.Context, changes []Change) {
 	}
 }
 
-func (a *applier) fail(c *Change, err error) {
-	a.broken[c.Service] = true
-	a.outcome.Failed = append(a.outcome.Failed, Failure{*c, err})
-}
-
 // giveUp skips the removals that are not to be made any more, since something has
 // failed, and gives back the weights. It returns the others.
 func (a *applier) giveUp(ctx context.Context, removals []Change) (left []Change) {

@@ -453,7 +453,7 @@ func TestManyServicesAreListedWhole(t *testing.T) {
 
 func TestABatchConfiguresThousandsAndTellsWhichFailed(t *testing.T) {
 	c := kernel(t)
-	b := NewBatch(c)
+	b := c.Batch()
 	must(t, b.Do(t.Context()))
 	const n = 3000
 	added := b.AddService(one)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -144,11 +145,15 @@ func (c Change) Differences() []Difference {
 	return ds
 }
 
+// netmaskText is a netmask as the files of pools have it: for IPv6 the length.
 func netmaskText(mask netip.Addr) string {
-	if !mask.IsValid() {
+	switch {
+	case !mask.IsValid():
 		return ""
+	case mask.Is4():
+		return mask.String()
 	}
-	return mask.String()
+	return strconv.Itoa(PrefixLength(mask))
 }
 
 // String gives "ipip" or for example "gue port 6080 csum".

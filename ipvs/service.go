@@ -345,7 +345,7 @@ func (s Service) String() string {
 		words = append(words, s.Timeout.String())
 	}
 	if s.Netmask.IsValid() {
-		words = append(words, "netmask", s.Netmask.String())
+		words = append(words, "netmask", netmaskText(s.Netmask))
 	}
 	if s.Engine != "" {
 		words = append(words, "engine", s.Engine)
@@ -356,22 +356,37 @@ func (s Service) String() string {
 // PrefixMask is the netmask with the first bits set: PrefixMask(IPv4, 24) is
 // 255.255.255.0. Bits must be 0 to 32, or 1 to 128; else it is the zero Addr.
 func PrefixMask(family Family, bits int) netip.Addr {
-	full := netip.AddrFrom4([4]byte{255, 255, 255, 255})
-	if family == IPv6 {
-		var ones [16]byte
-		for i := range ones {
-			ones[i] = 255
-		}
-		full = netip.AddrFrom16(ones)
-		if bits == 0 {
-			return netip.Addr{}
-		}
+	if family == IPv6 && bits == 0 {
+		return netip.Addr{}
 	}
-	prefix, err := full.Prefix(bits)
+	prefix, err := allOnes(family).Prefix(bits)
 	if err != nil {
 		return netip.Addr{}
 	}
 	return prefix.Addr()
+}
+
+// PrefixLength is how many bits at its beginning a netmask has set: of what
+// [PrefixMask] gives, the bits. It is -1 for a mask with a gap, which IPv4 may have.
+func PrefixLength(mask netip.Addr) int {
+	for n := mask.BitLen(); n >= 0; n-- {
+		if prefix, err := allOnes(familyOf(mask)).Prefix(n); err == nil && prefix.Addr() == mask {
+			return n
+		}
+	}
+	return -1
+}
+
+// allOnes is the netmask of a family with all bits set.
+func allOnes(family Family) netip.Addr {
+	if family != IPv6 {
+		return netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	}
+	var ones [16]byte
+	for i := range ones {
+		ones[i] = 255
+	}
+	return netip.AddrFrom16(ones)
 }
 
 // maxName is how long the names of schedulers and persistence engines may be
@@ -416,31 +431,10 @@ func (s *Service) validateNetmask() error {
 	if familyOf(s.Netmask) != family {
 		return invalid("netmask", "%s is not of family %s", s.Netmask, family)
 	}
-	if family == IPv6 && prefixBits(s.Netmask) < 1 {
+	if family == IPv6 && PrefixLength(s.Netmask) < 1 {
 		return invalid("netmask", "%s is no prefix of 1 to 128 bits, as IPv6 needs", s.Netmask)
 	}
 	return nil
-}
-
-// prefixBits is the length of the prefix that a mask is, -1 if it is none.
-func prefixBits(mask netip.Addr) int {
-	for bits := 0; bits <= mask.BitLen(); bits++ {
-		if prefix, err := allOnes(mask).Prefix(bits); err == nil && prefix.Addr() == mask {
-			return bits
-		}
-	}
-	return -1
-}
-
-func allOnes(like netip.Addr) netip.Addr {
-	if like.Is4() {
-		return netip.AddrFrom4([4]byte{255, 255, 255, 255})
-	}
-	var ones [16]byte
-	for i := range ones {
-		ones[i] = 255
-	}
-	return netip.AddrFrom16(ones)
 }
 
 // canonical is the service in the form in which the kernel reports it, so that
@@ -450,7 +444,7 @@ func (s Service) canonical() Service {
 		s.Family = 0
 	}
 	s.Flags &^= Hashed
-	if s.Netmask.IsValid() && s.Netmask == allOnes(s.Netmask) {
+	if s.Netmask.IsValid() && s.Netmask == allOnes(familyOf(s.Netmask)) {
 		s.Netmask = netip.Addr{}
 	}
 	return s

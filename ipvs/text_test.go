@@ -182,7 +182,7 @@ func TestAServiceReadsAsItIsConfigured(t *testing.T) {
 		ServiceID: tcp("[2001:db8::1]:80").ServiceID, Scheduler: "sh", Flags: Persistent | SHPort,
 		Timeout: 5 * time.Minute, Netmask: PrefixMask(IPv6, 64), Engine: "sip",
 	}
-	const want = "tcp:[2001:db8::1]:80 sh persistent sh-port 5m0s netmask ffff:ffff:ffff:ffff:: engine sip"
+	const want = "tcp:[2001:db8::1]:80 sh persistent sh-port 5m0s netmask 64 engine sip"
 	if got := (ServiceStatus{Service: s}).String(); got != want {
 		t.Errorf("it reads %q, not %q", got, want)
 	}

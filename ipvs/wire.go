@@ -301,7 +301,7 @@ func wireNetmask(mask netip.Addr, f Family) (wire [4]byte) {
 	case !mask.IsValid():
 		binary.NativeEndian.PutUint32(wire[:], 128)
 	default:
-		binary.NativeEndian.PutUint32(wire[:], uint32(prefixBits(mask)))
+		binary.NativeEndian.PutUint32(wire[:], uint32(PrefixLength(mask)))
 	}
 	return wire
 }

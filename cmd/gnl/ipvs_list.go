@@ -256,7 +256,7 @@ func serviceOptionsText(s *ipvs.Service) string {
 	case s.Netmask.Is4():
 		all = append(all, "mask "+s.Netmask.String())
 	default:
-		all = append(all, fmt.Sprintf("mask %d", maskBits(s.Netmask)))
+		all = append(all, fmt.Sprintf("mask %d", ipvs.PrefixLength(s.Netmask)))
 	}
 	if s.Engine != "" {
 		all = append(all, "pe "+s.Engine)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net/netip"
 	"time"
 
 	"github.com/gnlgo/gnl/ipvs"
@@ -101,20 +100,9 @@ func newServiceRecord(s *ipvs.Service) serviceRecord {
 	case s.Netmask.Is4():
 		r.Netmask = s.Netmask.String()
 	default:
-		r.Netmask = maskBits(s.Netmask)
+		r.Netmask = ipvs.PrefixLength(s.Netmask)
 	}
 	return r
-}
-
-// maskBits is the length of the prefix that a netmask is.
-func maskBits(mask netip.Addr) int {
-	bits := 0
-	for _, b := range mask.AsSlice() {
-		for ; b&0x80 != 0; b <<= 1 {
-			bits++
-		}
-	}
-	return bits
 }
 
 func newDestinationRecord(service ipvs.ServiceID, d *ipvs.Destination) destinationRecord {

@@ -10,6 +10,7 @@ package testenv
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
@@ -96,6 +97,28 @@ func Netns(t testing.TB) (name string, ns *netlink.Namespace) {
 	}
 	t.Cleanup(func() { ns.Close() })
 	return name, ns
+}
+
+// Printed runs an example and returns what it prints: those whose output varies,
+// go test does not run.
+func Printed(t testing.TB, example func()) string {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	text := make(chan string, 1)
+	go func() {
+		b, _ := io.ReadAll(r)
+		text <- string(b)
+	}()
+	stdout := os.Stdout
+	os.Stdout = w
+	defer func() { os.Stdout = stdout }()
+	example()
+	w.Close()
+	return <-text
 }
 
 // Main runs a package's tests, and fails if goroutines or descriptors are left

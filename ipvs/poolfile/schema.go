@@ -3,7 +3,6 @@ package poolfile
 import (
 	"errors"
 	"fmt"
-	"math/bits"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -597,7 +596,7 @@ func netmaskNode(s *ipvs.Service) *node {
 	case mask.Is4():
 		return textNode(mask.String())
 	}
-	return uintNode(uint64(maskBits(mask)))
+	return uintNode(uint64(ipvs.PrefixLength(mask)))
 }
 
 func encodeDestination(d *ipvs.Destination, s *ipvs.Service) *node {
@@ -649,12 +648,4 @@ func durationText(d time.Duration) string {
 		s = strings.TrimSuffix(s, "0m")
 	}
 	return s
-}
-
-// maskBits is the length of the prefix that a mask is.
-func maskBits(mask netip.Addr) (n int) {
-	for _, b := range mask.AsSlice() {
-		n += bits.OnesCount8(b)
-	}
-	return n
 }

@@ -38,6 +38,8 @@ func reportYAML(err error, content []byte, rep *report) {
 	if load.ContextMsg != "" {
 		message = load.ContextMsg + ": " + message
 	}
+	// An IPv6 address and port without quotes, where YAML sees a list.
+	bareIPv6 := regexp.MustCompile(`:\s*\[[0-9a-fA-F:.]*\]:`)
 	lines := bytes.Split(content, []byte("\n"))
 	if i := load.Mark.Line - 1; i >= 0 && i < len(lines) {
 		switch line := lines[i]; {
@@ -49,9 +51,6 @@ func reportYAML(err error, content []byte, rep *report) {
 	}
 	rep.add(load.Mark.Line, load.Mark.Column, "", errors.New("YAML: "+message))
 }
-
-// bareIPv6 is an IPv6 address and port without quotes, where YAML sees a list.
-var bareIPv6 = regexp.MustCompile(`:\s*\[[0-9a-fA-F:.]*\]:`)
 
 // maxAliased is how many nodes may come of aliases. A few lines of aliases to
 // aliases can stand for billions.
@@ -149,8 +148,8 @@ func (p *yamlParser) mergeable(value *node) []*node {
 	return sources
 }
 
-// printYAML writes pools, each by itself: the library takes 10 KiB for every
-// destination in a document.
+// printYAML writes pools, each by itself: the library takes many times the memory
+// of a document that it writes.
 func printYAML(b *bytes.Buffer, pools []ipvs.Pool) error {
 	if len(pools) == 0 {
 		b.WriteString("pools: []\n")
