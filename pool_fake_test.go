@@ -7,7 +7,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -68,36 +67,6 @@ func TestNoMoreSocketsThanMaxConnsAreInUse(t *testing.T) {
 	wg.Wait()
 	if n := dialled.Load(); n != 4 {
 		t.Errorf("%d sockets", n)
-	}
-}
-
-func TestThoseWhoWaitForASocketAreServedInOrder(t *testing.T) {
-	family, arrived, release := holding()
-	k, _ := fake(t, family)
-	c := configured(t, k, func(config *gnl.Config) { config.MaxConns = 1 })
-	var wg sync.WaitGroup
-	for i := range uint32(8) {
-		wg.Go(func() {
-			if _, err := toyGet.Do(timeout(t), c, number{i + 1}); err != nil {
-				t.Error(err)
-			}
-		})
-		if i == 0 {
-			if n := <-arrived; n != 1 {
-				t.Fatal(n)
-			}
-		}
-		time.Sleep(10 * time.Millisecond) // until it stands in line
-	}
-	close(release)
-	wg.Wait()
-	close(arrived)
-	var order []uint32
-	for n := range arrived {
-		order = append(order, n)
-	}
-	if !slices.Equal(order, []uint32{2, 3, 4, 5, 6, 7, 8}) {
-		t.Errorf("served in the order %v", order)
 	}
 }
 

@@ -23,17 +23,31 @@ const note = "gnl: note: delay accounting is off"
 
 func TestTaskAsPackageTaskstatsHasIt(t *testing.T) {
 	testenv.Root(t)
-	sleep := exec.Command("sleep", "1000")
-	if err := sleep.Start(); err != nil {
+	cat := exec.Command("cat") // an echo says that it has begun; it sleeps from then on
+	in, err := cat.StdinPipe()
+	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { sleep.Process.Kill(); sleep.Wait() }()
-	pid := sleep.Process.Pid
-	for comm := ""; comm != "sleep\n"; time.Sleep(time.Millisecond) { // until it has executed, and sleeps
-		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-		comm = string(b)
+	out, err := cat.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
 	}
-	time.Sleep(50 * time.Millisecond)
+	if err := cat.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { in.Close(); cat.Wait() }()
+	pid := cat.Process.Pid
+	fmt.Fprintln(in)
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	for state := ""; state != "S"; time.Sleep(time.Millisecond) {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		state = strings.Fields(string(b))[2]
+	}
 
 	var got []record
 	mustJSON(t, &got, "tasks", strconv.Itoa(pid))
@@ -52,7 +66,7 @@ func TestTaskAsPackageTaskstatsHasIt(t *testing.T) {
 	if got[0] != want {
 		t.Errorf("got  %+v\nwant %+v", got[0], want)
 	}
-	if r := got[0]; r.PID.Value != pid || r.TGID.Value != pid || r.PPID.Value != os.Getpid() || r.Comm.Value != "sleep" || r.UID.Value != uint32(os.Getuid()) {
+	if r := got[0]; r.PID.Value != pid || r.TGID.Value != pid || r.PPID.Value != os.Getpid() || r.Comm.Value != "cat" || r.UID.Value != uint32(os.Getuid()) {
 		t.Errorf("%+v", r)
 	}
 }
