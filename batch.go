@@ -23,6 +23,10 @@ import (
 type Batch struct {
 	requests []byte
 	members  []member
+	done     int  // how many have come to their end: those before are not looked at again
+	failed   bool // a member has an error
+	moved    bool // a member is to be repeated
+	open     int  // how many that have been sent must still be answered
 }
 
 // member is one command of a batch. Its size matters: a batch of thousands goes
@@ -33,7 +37,7 @@ type member struct {
 	err   error
 
 	start, end uint32 // of the message in Batch.requests
-	sequence   uint32
+	order      uint32 // 1 for the first of its send, as sequence numbers go; 0: not sent
 	id         uint16 // of the family, once it is sent
 	state      memberState
 	replied    bool
@@ -55,7 +59,8 @@ type memberState uint8
 
 const (
 	waiting memberState = iota // to be sent
-	sent
+	sent                       // must be answered
+	silent                     // sent too, and carried out unless an answer says otherwise
 	finished
 )
 
@@ -64,34 +69,36 @@ const (
 // nil only if Reply asks for nothing.
 func (c *Command[Request, Reply]) AddTo(b *Batch, request *Request, reply *Reply) int {
 	m := b.add()
-	m.err = c.addTo(b, m, request, reply)
-	if m.err != nil {
+	p, err := c.compile()
+	if err != nil {
+		m.of = &batched{what: &operation{family: c.Family, name: c.Name, command: c.ID}}
+	} else {
+		m.of, m.reply = &p.batched, reply
+		switch {
+		case p.batched.views != nil:
+			err = p.batched.views
+		case reply == nil && !p.noReply:
+			err = p.what.failed(false, errors.New("no memory for the reply: AddTo was given nil"))
+		default:
+			b.requests, err = p.appendMessage(b.requests, request)
+		}
+	}
+	if err != nil {
 		b.requests = b.requests[:m.start]
-		m.state = finished
+		b.finish(m, err)
 	}
 	m.end = uint32(len(b.requests))
 	return len(b.members) - 1
 }
 
-func (c *Command[Request, Reply]) addTo(b *Batch, m *member, request *Request, reply *Reply) error {
-	p, err := c.compile()
+// appendMessage appends a request whose family id and flags are not known yet.
+func (p *compiled[Request, Reply]) appendMessage(b []byte, request *Request) ([]byte, error) {
+	start := len(b)
+	b, err := p.appendTo(p.what.appendHeader(b, 0, 0), request)
 	if err != nil {
-		m.of = &batched{what: &operation{family: c.Family, name: c.Name, command: c.ID}}
-		return err
+		return b, p.what.failed(false, err)
 	}
-	m.of, m.reply = &p.batched, reply
-	if p.batched.views != nil {
-		return p.batched.views
-	}
-	if reply == nil && !p.noReply {
-		return m.of.what.failed(false, errors.New("no memory for the reply: AddTo was given nil"))
-	}
-	b.requests = m.of.what.appendHeader(b.requests, 0, 0)
-	if b.requests, err = p.appendTo(b.requests, request); err != nil {
-		return m.of.what.failed(false, err)
-	}
-	b.requests = netlink.EndMessage(b.requests, int(m.start))
-	return nil
+	return netlink.EndMessage(b, start), nil
 }
 
 // add appends an empty member.
@@ -112,7 +119,7 @@ func (b *Batch) Len() int { return len(b.members) }
 // Reset empties the batch, keeping its memory.
 func (b *Batch) Reset() {
 	clear(b.members)
-	b.requests, b.members = b.requests[:0], b.members[:0]
+	*b = Batch{requests: b.requests[:0], members: b.members[:0]}
 }
 
 // Err is the outcome of the command at position i once Do has returned: nil
@@ -156,13 +163,16 @@ const (
 // receive buffer, and the outcome of some is then [ErrUnknownOutcome]: give the
 // Client a larger one (Config.Socket.ReceiveBuffer).
 func (b *Batch) Do(ctx context.Context, on Caller) error {
-	for from := 0; from < len(b.members); {
-		from = b.window(ctx, on, from)
+	for b.done < len(b.members) {
+		b.done = b.window(ctx, on, b.done)
 	}
 	return b.outcome()
 }
 
 func (b *Batch) outcome() error {
+	if !b.failed {
+		return nil
+	}
 	var e *BatchError
 	for i := range b.members {
 		if err := b.members[i].err; err != nil {
@@ -183,7 +193,7 @@ func (b *Batch) outcome() error {
 func (b *Batch) window(ctx context.Context, on Caller, from int) int {
 	s, err := on.socket(ctx)
 	if err != nil {
-		return b.failFrom(from, len(b.members), err)
+		return b.failFrom(from, err)
 	}
 	fit := true
 	defer func() { on.release(s, fit) }()
@@ -191,25 +201,19 @@ func (b *Batch) window(ctx context.Context, on Caller, from int) int {
 	if s.room == 0 {
 		if s.room, err = s.conn.ReceiveBuffer(); err != nil {
 			fit = false
-			return b.failFrom(from, len(b.members), err)
+			return b.failFrom(from, err)
 		}
 	}
-	to := from
-	for bytes, answers := 0, 0; to < len(b.members); to++ {
-		m := &b.members[to]
-		bytes, answers = bytes+m.size(), answers+m.answers()
-		if to > from && (bytes > maxSend || answers > s.room) {
-			break
-		}
+	var n int
+	if n, fit = b.exchange(ctx, on, s, b.members[from:]); fit && b.moved {
+		fit = b.repeat(ctx, on, s, b.members[from:from+n])
 	}
-	if fit = b.exchange(ctx, on, s, b.members[from:to]); fit {
-		fit = b.repeat(ctx, on, s, b.members[from:to])
-	}
-	return to
+	return from + n
 }
 
 // repeat carries out again what went to a family that has another id by now.
 func (b *Batch) repeat(ctx context.Context, on Caller, s *socket, members []member) (fit bool) {
+	b.moved = false
 	unmoved := "" // the family asked for last: one question serves all its members
 	for i := range members {
 		m := &members[i]
@@ -224,7 +228,7 @@ func (b *Batch) repeat(ctx context.Context, on Caller, s *socket, members []memb
 			}
 		}
 		m.state, m.err = waiting, nil
-		if !b.exchange(ctx, on, s, members[i:i+1]) {
+		if _, fit := b.exchange(ctx, on, s, members[i:i+1]); !fit {
 			return false
 		}
 	}
@@ -233,111 +237,133 @@ func (b *Batch) repeat(ctx context.Context, on Caller, s *socket, members []memb
 
 func (m *member) size() int { return int(m.end - m.start) }
 
-// answers is what the answers to m may take of the receive buffer.
-func (m *member) answers() int {
-	switch {
-	case m.of.noReply:
-		return perAck
-	case m.of.single:
-		return perReply
+// failFrom ends the members from position from on with an error.
+func (b *Batch) failFrom(from int, err error) int {
+	for i := from; i < len(b.members); i++ {
+		b.fail(&b.members[i], err)
 	}
-	return perReply + perAck
+	return len(b.members)
 }
 
-// failFrom gives the members in [from, to) that are not finished an error.
-func (b *Batch) failFrom(from, to int, err error) int {
-	for i := from; i < to; i++ {
-		b.members[i].fail(err)
-	}
-	return to
-}
-
-func (m *member) fail(err error) {
+func (b *Batch) fail(m *member, err error) {
 	if m.state != finished {
-		m.state, m.err = finished, m.of.what.failed(false, err)
+		b.finish(m, m.of.what.failed(false, err))
 	}
 }
 
-// exchange sends the members and receives their answers. It reports whether
-// the socket is fit for more.
-func (b *Batch) exchange(ctx context.Context, on Caller, s *socket, members []member) (fit bool) {
-	request, last := b.build(ctx, on, s, members)
-	if last < 0 {
-		return true
-	}
-	sequence, err := s.conn.Send(request)
-	if err != nil {
-		for i := range members {
-			members[i].fail(err)
-		}
-		return false
-	}
-	first := sequence
+// failUnsent ends those members with an error that have not been sent.
+func (b *Batch) failUnsent(members []member, err error) {
 	for i := range members {
-		if m := &members[i]; m.state == sent {
-			m.sequence = sequence
-			sequence++
+		if m := &members[i]; m.state == waiting {
+			b.finish(m, err)
 		}
 	}
-	return b.receive(ctx, on, s, members[:last+1], first)
 }
 
-// build puts family ids and flags into the members' messages, and returns what
-// is to be sent and the position of the last member in it, or -1.
+// finish gives a member its outcome.
+func (b *Batch) finish(m *member, err error) {
+	if m.state == sent {
+		b.open--
+	}
+	m.state, m.err, b.failed = finished, err, b.failed || err != nil
+}
+
+// exchange sends as many of the members as fit one send, and receives their
+// answers. It returns how many it has dealt with, and whether the socket is fit
+// for more.
+func (b *Batch) exchange(ctx context.Context, on Caller, s *socket, members []member) (n int, fit bool) {
+	request, n, last := b.build(ctx, on, s, members)
+	if last < 0 {
+		return n, true
+	}
+	first, err := s.conn.Send(request)
+	if err != nil {
+		for i := range members[:n] {
+			b.fail(&members[i], err)
+		}
+		return n, false
+	}
+	return n, b.receive(ctx, on, s, members[:last+1], first)
+}
+
+// build puts family ids and flags into the messages of as many members as fit
+// one send. It returns what is to be sent, how many members it went through, and
+// the position of the last one in it, or -1.
 //
 // A member without a reply asks for no ack: the kernel reports its failure
 // unasked, and since it carries out the members in order, the end of a later one
 // says that it has been carried out. So only the last must ask.
-func (b *Batch) build(ctx context.Context, on Caller, s *socket, members []member) (request []byte, last int) {
+func (b *Batch) build(ctx context.Context, on Caller, s *socket, members []member) (request []byte, n, last int) {
 	var (
-		what       *operation // of the member before: most often the next one's family is the same
-		family     familyID
-		unresolved error
-		gaps       bool // there are messages between the others that must not be sent
+		bytes = 0 // to be sent
+		room  = s.room
+		order = uint32(0)
+		gaps  = false // there are messages between the others that must not be sent
+		full  = false
 	)
 	last = -1
-	for i := range members {
-		m := &members[i]
-		if m.state == finished {
-			gaps = gaps || m.size() > 0
-			continue
+	for n < len(members) && !full {
+		of := members[n].of
+		family, err := on.client().resolve(ctx, s, of.what)
+		if err == nil && family.headerSize != of.headerSize {
+			err = of.what.failed(false, headerMismatch("the request", of.headerSize, family.headerSize))
 		}
-		if what == nil || m.of.what != what && m.of.what.family != what.family {
-			family, unresolved = on.client().resolve(ctx, s, m.of.what)
+		flags, state, answers := of.asks()
+		before := order
+		for ; n < len(members) && members[n].of == of; n++ { // no calls: hundreds pass here
+			m := &members[n]
+			if m.state != waiting || err != nil {
+				gaps = gaps || m.size() > 0
+				continue
+			}
+			bytes, room = bytes+m.size(), room-answers
+			if order > 0 && (bytes > maxSend || room < 0) {
+				full = true
+				break
+			}
+			setHeader(b.requests[m.start:], family.id, flags)
+			order++
+			m.state, m.id, m.order, last = state, family.id, order, n
 		}
-		what = m.of.what
-		err := unresolved
-		if err == nil && family.headerSize != m.of.headerSize {
-			err = m.of.what.failed(false, headerMismatch("the request", m.of.headerSize, family.headerSize))
+		if state == sent {
+			b.open += int(order - before)
 		}
 		if err != nil {
-			m.state, m.err, gaps = finished, err, true
-			continue
+			b.failUnsent(members[:n], err)
 		}
-		m.state, m.id, last = sent, family.id, i
-		flags := netlink.FlagRequest
-		if !m.of.single && !m.of.noReply {
-			flags |= netlink.FlagAck
-		}
-		setType(b.requests[m.start:], family.id)
-		setFlags(b.requests[m.start:], flags)
 	}
 	if last < 0 {
-		return nil, -1
+		return nil, n, -1
 	}
-	if m := &members[last]; m.of.noReply && !m.of.single {
-		setFlags(b.requests[m.start:], netlink.FlagRequest|netlink.FlagAck)
+	if m := &members[last]; m.state == silent {
+		m.state = sent
+		b.open++
+		setHeader(b.requests[m.start:], m.id, netlink.FlagRequest|netlink.FlagAck)
 	}
 	if !gaps {
-		return b.requests[members[0].start:members[last].end], last
+		return b.requests[members[0].start:members[last].end], n, last
 	}
 	s.request = s.request[:0]
-	for i := range members {
-		if m := &members[i]; m.state == sent {
+	for i := range members[:last+1] {
+		if m := &members[i]; m.state == sent || m.state == silent {
 			s.request = append(s.request, b.requests[m.start:m.end]...)
 		}
 	}
-	return s.request, last
+	return s.request, n, last
+}
+
+// asks is how a member asks to be answered, what it is once it has been sent,
+// and what the answers may take of the receive buffer.
+func (of *batched) asks() (netlink.Flags, memberState, int) {
+	switch {
+	case of.single && of.noReply:
+		return netlink.FlagRequest, sent, perAck
+	case of.single:
+		return netlink.FlagRequest, sent, perReply
+	case of.noReply:
+		return netlink.FlagRequest, silent, perAck
+	}
+	return netlink.FlagRequest | netlink.FlagAck, sent, perReply + perAck
 }
 
 // receive reads answers until the last member has come to its end.
@@ -350,8 +376,12 @@ func (b *Batch) receive(ctx context.Context, on Caller, s *socket, members []mem
 		until time.Time // how long to take what is there, then
 	)
 	for last.state != finished {
-		n, err := (*netlink.Message)(nil), ctx.Err()
-		if err == nil || lost != nil {
+		var n *netlink.Message
+		var err error
+		if lost == nil && !s.conn.Buffered() {
+			err = ctx.Err()
+		}
+		if err == nil {
 			n, err = s.conn.Receive(ctx)
 		}
 		if err != nil {
@@ -374,9 +404,7 @@ func (b *Batch) receive(ctx context.Context, on Caller, s *socket, members []mem
 			if lost == nil {
 				lost = err
 			}
-			for i := range members {
-				members[i].unknown(s, lost)
-			}
+			b.lost(s, members, first, lost)
 			return fit
 		}
 		m := find(members, n, first, s.conn.PortID())
@@ -385,51 +413,52 @@ func (b *Batch) receive(ctx context.Context, on Caller, s *socket, members []mem
 				s.event(n)
 			}
 			if lost != nil && time.Now().After(until) { // in a storm of events there is no end of what is there
-				for i := range members {
-					members[i].unknown(s, lost)
-				}
+				b.lost(s, members, first, lost)
 				return false
 			}
 			continue
 		}
 		b.answer(on, m, n)
 	}
-	// Whatever was not reported by now has been carried out, unless answers were lost.
-	for i := range members {
-		m := &members[i]
-		switch {
-		case m.state == finished:
-		case lost != nil:
-			m.unknown(s, lost)
-		case m.of.noReply:
-			m.state = finished
-		default:
-			m.unknown(s, errSkipped)
+	if lost != nil {
+		b.lost(s, members, first, lost)
+		return s.event != nil
+	}
+	for i := 0; b.open > 0; i++ {
+		if m := &members[i]; m.state == sent {
+			b.unknown(s, m, first, errSkipped)
 		}
 	}
-	return lost == nil || s.event != nil
+	return true
 }
 
 var errSkipped = errors.New("what came behind it was answered, and this was not")
 
-// unknown gives a member that was sent and is not finished its outcome. Its
-// answer may still come.
-func (m *member) unknown(s *socket, why error) {
-	if m.state == sent {
-		s.forget(m.sequence)
-		m.fail(fmt.Errorf("%w: %w", ErrUnknownOutcome, why))
+// lost gives those members their outcome of which nobody knows it, as answers
+// were lost: also silent ones may have failed.
+func (b *Batch) lost(s *socket, members []member, first uint32, why error) {
+	for i := range members {
+		if m := &members[i]; m.state == sent || m.state == silent {
+			b.unknown(s, m, first, why)
+		}
 	}
+}
+
+// unknown is the outcome of a member whose answer has not come. It still may.
+func (b *Batch) unknown(s *socket, m *member, first uint32, why error) {
+	s.forget(first + m.order - 1)
+	b.fail(m, fmt.Errorf("%w: %w", ErrUnknownOutcome, why))
 }
 
 // find returns the member that n answers, or nil.
 func find(members []member, n *netlink.Message, first, port uint32) *member {
-	i := int(n.Sequence - first)
-	if n.PortID != port || i < 0 {
+	i := n.Sequence - first
+	if n.PortID != port || i >= uint32(len(members)) {
 		return nil
 	}
 	// Members that were not sent have no number, so n's stands at i or behind.
-	for ; i < len(members); i++ {
-		if m := &members[i]; m.state != waiting && m.sequence == n.Sequence {
+	for order := i + 1; i < uint32(len(members)); i++ {
+		if m := &members[i]; m.order == order {
 			return m
 		}
 	}
@@ -441,22 +470,22 @@ func (b *Batch) answer(on Caller, m *member, n *netlink.Message) {
 	if m.state == finished {
 		return
 	}
+	outcome := m.err
 	if n.Type != netlink.TypeError && n.Type != netlink.TypeDone {
-		if err := m.load(n); err != nil && m.err == nil {
-			m.err = m.of.what.failed(false, err)
+		if err := m.load(n); err != nil && outcome == nil {
+			outcome = m.of.what.failed(false, err)
 		}
-		m.replied = true
+		m.replied, m.err = true, outcome
 		if m.of.single {
-			m.state = finished
+			b.finish(m, outcome)
 		}
 		return
 	}
-	m.state = finished
 	request := b.requests[m.start:m.end]
 	switch err := n.Result().(type) {
 	case nil:
 		if !m.replied && !m.of.noReply {
-			m.err = m.of.what.failed(false, ErrNoReply)
+			outcome = m.of.what.failed(false, ErrNoReply)
 		}
 	case *netlink.Error:
 		if err.Errno == 0 {
@@ -464,11 +493,12 @@ func (b *Batch) answer(on Caller, m *member, n *netlink.Message) {
 			break
 		}
 		m.again = isUnknownFamily(err) && !m.repeated && !m.replied
-		m.repeated = m.again
-		m.err = m.of.what.refused(false, err, request, m.of.headerSize)
+		m.repeated, b.moved = m.again, b.moved || m.again
+		outcome = m.of.what.refused(false, err, request, m.of.headerSize)
 	default:
-		m.err = m.of.what.failed(false, err)
+		outcome = m.of.what.failed(false, err)
 	}
+	b.finish(m, outcome)
 }
 
 func (m *member) load(n *netlink.Message) error {

@@ -45,6 +45,7 @@ type compiled[Request, Reply any] struct {
 	reply   attr.Codec[Reply]
 	what    operation
 	noReply bool // Reply asks for nothing
+	header  int  // length of the family's header in Request, padded
 	batched batched
 }
 
@@ -68,9 +69,9 @@ func (c *Command[Request, Reply]) compile() (*compiled[Request, Reply], error) {
 			return nil, p.what.failed(false, fmt.Errorf("%w: no field of %s has an nl tag (struct{} is a type without attributes)", attr.ErrTag, t))
 		}
 	}
-	p.noReply = p.reply.Empty()
+	p.noReply, p.header = p.reply.Empty(), align(p.request.HeaderLen())
 	p.batched = batched{
-		what: &p.what, single: c.Single, noReply: p.noReply, views: p.noViews(), headerSize: align(p.request.HeaderLen()),
+		what: &p.what, single: c.Single, noReply: p.noReply, views: p.noViews(), headerSize: p.header,
 		decode: func(b []byte, headerSize int, reply any) error { return p.load(b, headerSize, reply.(*Reply)) },
 	}
 	c.compiled.Store(p)
@@ -215,12 +216,18 @@ func (p *compiled[Request, Reply]) noViews() error {
 }
 
 // send takes a socket and sends the request; on an error all is given back.
-func (p *compiled[Request, Reply]) send(ctx context.Context, k *call, request *Request) error {
-	if err := k.begin(ctx); err != nil {
+func (p *compiled[Request, Reply]) send(ctx context.Context, k *call, request *Request) (err error) {
+	if err = k.begin(ctx); err != nil {
 		return err
 	}
-	err := p.encode(k, request)
-	if err == nil {
+	if p.header != k.family.headerSize {
+		err = headerMismatch(p.what.request, p.header, k.family.headerSize)
+	} else {
+		k.socket.request, err = p.appendTo(k.socket.request, request)
+	}
+	if err != nil {
+		err = k.what.failed(k.dump, err)
+	} else {
 		err = k.send()
 	}
 	if err != nil {
@@ -229,23 +236,11 @@ func (p *compiled[Request, Reply]) send(ctx context.Context, k *call, request *R
 	return err
 }
 
-func (p *compiled[Request, Reply]) encode(k *call, request *Request) error {
-	if n := align(p.request.HeaderLen()); n != k.family.headerSize {
-		return k.what.failed(k.dump, headerMismatch(p.what.request, n, k.family.headerSize))
-	}
-	b, err := p.appendTo(k.socket.request, request)
-	k.socket.request = b
-	if err != nil {
-		return k.what.failed(k.dump, err)
-	}
-	return nil
-}
-
 // appendTo appends the family's header and the attributes.
 func (p *compiled[Request, Reply]) appendTo(b []byte, request *Request) ([]byte, error) {
-	if n := p.request.HeaderLen(); n > 0 {
+	if p.header > 0 {
 		b = p.request.AppendHeader(b, request)
-		for range align(n) - n {
+		for len(b)%4 != 0 { // the header begins at a multiple of 4
 			b = append(b, 0)
 		}
 	}

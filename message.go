@@ -165,5 +165,9 @@ func CollectConsistent[T any](attempts int, dump func() iter.Seq2[T, error]) ([]
 // setType changes the type of the message at the start of b.
 func setType(b []byte, typ uint16) { binary.NativeEndian.PutUint16(b[4:], typ) }
 
-// setFlags does so with the flags.
-func setFlags(b []byte, flags netlink.Flags) { binary.NativeEndian.PutUint16(b[6:], uint16(flags)) }
+// setHeader does so with type and flags.
+func setHeader(b []byte, typ uint16, flags netlink.Flags) {
+	_ = b[7]
+	binary.NativeEndian.PutUint16(b[4:], typ)
+	binary.NativeEndian.PutUint16(b[6:], uint16(flags))
+}

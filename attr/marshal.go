@@ -58,29 +58,30 @@ func (p *plan) marshal(b []byte, base unsafe.Pointer) ([]byte, error) {
 
 // encode appends all fields of the struct at base.
 func (p *plan) encode(e *Encoder, base unsafe.Pointer) {
-	for i := range p.fields {
-		f := &p.fields[i]
-		src := f.at(base)
+	for i := range p.steps {
+		s := &p.steps[i]
+		src := unsafe.Add(base, s.off)
 		// As in decode: plain numbers here, all else one call away.
-		switch f.kind {
+		switch s.kind {
 		case kind32:
 			v := *(*uint32)(src)
-			if v == 0 && f.omitZero {
+			if v == 0 && s.omitZero {
 				continue
 			}
-			e.Uint32(f.typ, v)
+			e.Uint32(s.typ, v)
 		case kind16:
 			v := *(*uint16)(src)
-			if v == 0 && f.omitZero {
+			if v == 0 && s.omitZero {
 				continue
 			}
-			e.Uint16(f.typ, v)
+			e.Uint16(s.typ, v)
 		case kindPad:
 			if i+1 < len(p.fields) {
-				e.pad(f.typ, &p.fields[i+1], base)
+				e.pad(s.typ, &p.fields[i+1], base)
 			}
 		default:
-			if f.omitZero && f.isZero(src) {
+			f := &p.fields[i]
+			if s.omitZero && f.isZero(src) {
 				continue
 			}
 			f.encode(e, src)

@@ -83,6 +83,15 @@ type entry struct {
 	wireLen uint16 // of a plain number, header included; 0, which no attribute has, for all else
 }
 
+// step is to the encoder's inner loop what entry is to the decoder's: little, so
+// that many fit a line of the processor's cache.
+type step struct {
+	off      uint32 // of the field
+	typ      uint16
+	kind     kind
+	omitZero bool
+}
+
 // span is a piece of pointer-free memory.
 type span struct{ off, len uintptr }
 
@@ -90,6 +99,7 @@ type span struct{ off, len uintptr }
 type plan struct {
 	typ     reflect.Type
 	fields  []field // in the order of declaration, which is that of encoding
+	steps   []step  // what the encoder's inner loop needs to know of each field
 	entries []entry // by attribute number
 
 	// Absent attributes leave zero values, also in memory that is used again.
@@ -101,7 +111,8 @@ type plan struct {
 	far   []int // fields that would be late, but whose numbers are beyond a Set: cleared before
 	first bool  // there is something to clear before decoding
 
-	numeric bool // all is plain numbers, and cleared late
+	numbered bool // there are plain numbers
+	numeric  bool // all is plain numbers, and cleared late
 
 	given   int  // offset of the field of type Set, or -1
 	unknown int  // offset of the field for unknown attributes, or -1
@@ -164,7 +175,12 @@ func (c *compiler) plan(t reflect.Type) (*plan, error) {
 	if err := p.index(); err != nil {
 		return nil, err
 	}
+	for i := range p.fields {
+		f := &p.fields[i]
+		p.steps = append(p.steps, step{uint32(f.off), f.typ, f.kind, f.omitZero})
+	}
 	p.planClearing()
+	p.numbered = slices.ContainsFunc(p.entries, func(e entry) bool { return e.wireLen != 0 })
 	p.numeric = len(p.spans) == 0 && p.unknown < 0 && p.given < 0 && !slices.ContainsFunc(p.fields, func(f field) bool {
 		return f.kind < kind8 || f.kind > kind64
 	})

@@ -59,25 +59,29 @@ func (p *plan) decode(b []byte, base unsafe.Pointer, depth int) error {
 	if p.first {
 		p.clearFirst(base)
 	}
-	i, seen := p.numbers(b, 0, base, 0)
-	for i <= len(b)-headerLen {
-		n := int(binary.NativeEndian.Uint16(b[i:]))
-		t := binary.NativeEndian.Uint16(b[i+2:]) & typeMask
-		if n < headerLen || n > len(b)-i {
-			return badLength(b[i:])
+	var seen Set
+	for len(b) >= headerLen {
+		if p.numbered {
+			var n int
+			n, seen = p.numbers(b, base, seen)
+			if b = b[min(n, len(b)):]; len(b) < headerLen {
+				break
+			}
+		}
+		n := int(binary.NativeEndian.Uint16(b))
+		t := binary.NativeEndian.Uint16(b[2:]) & typeMask
+		if n < headerLen || n > len(b) {
+			return badLength(b)
 		}
 		if f := p.field(t); f != nil {
-			if err := f.decode(b[i+headerLen:i+n], f.at(base), depth, t > 63 || seen.Has(t)); err != nil {
+			if err := f.decode(b[headerLen:n], f.at(base), depth, t > 63 || seen.Has(t)); err != nil {
 				return within(err, t, f.name)
 			}
 		} else if p.unknown >= 0 {
-			p.keep(b[i:i+n], base)
+			p.keep(b[:n], base)
 		}
-		i += align(n)
 		seen |= 1 << t
-		if i <= len(b)-headerLen {
-			i, seen = p.numbers(b, i, base, seen)
-		}
+		b = b[min(align(n), len(b)):]
 	}
 	if absent := p.late &^ seen; absent != 0 {
 		p.clearLate(absent, base)
@@ -88,11 +92,12 @@ func (p *plan) decode(b []byte, base unsafe.Pointer, depth int) error {
 	return nil
 }
 
-// numbers stores plain numbers from b[i:] on, up to the first attribute that
-// is something else, or wrong, and returns where that is. It exists for speed:
-// most of what the kernel sends is numbers, and a loop without calls keeps its
-// variables in registers.
-func (p *plan) numbers(b []byte, i int, base unsafe.Pointer, seen Set) (int, Set) {
+// numbers stores plain numbers from the beginning of b, up to the first
+// attribute that is something else, or wrong, and returns where that is, which
+// may lie behind the end for want of padding. It exists for speed: most of what
+// the kernel sends is numbers, and a loop without calls keeps its variables in
+// registers.
+func (p *plan) numbers(b []byte, base unsafe.Pointer, seen Set) (i int, given Set) {
 	entries := p.entries
 	for i >= 0 && i <= len(b)-headerLen {
 		n := int(binary.NativeEndian.Uint16(b[i : i+2]))
@@ -342,7 +347,7 @@ func (f *field) decodeArray(b []byte, s *sliceHeader, depth int) error {
 		v := b[i+headerLen : i+n]
 		if numbers != nil {
 			// The short way, if all are there and nothing else is.
-			if end, seen := numbers.numbers(v, 0, dst, 0); end > len(v)-headerLen && numbers.late&^seen == 0 {
+			if end, seen := numbers.numbers(v, dst, 0); end > len(v)-headerLen && numbers.late&^seen == 0 {
 				i += align(n)
 				continue
 			}

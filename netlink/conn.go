@@ -249,8 +249,9 @@ func (c *Conn) request(b []byte) (sequence uint32, err error) {
 func (c *Conn) send(b []byte) (sequence uint32, err error) {
 	sequence = c.seq + 1
 	if sequence == 0 || sequence > 0xffff0000 { // a number must not come twice within one send
-		sequence, c.seq = 1, 0
+		sequence = 1
 	}
+	next := sequence
 	for rest := b; len(rest) > 0; {
 		if len(rest) < HeaderLen {
 			return 0, fmt.Errorf("netlink: send: %w: %d bytes where a header of %d should be", ErrMalformed, len(rest), HeaderLen)
@@ -259,16 +260,22 @@ func (c *Conn) send(b []byte) (sequence uint32, err error) {
 		if n < HeaderLen || n > len(rest) {
 			return 0, fmt.Errorf("netlink: send: %w: length %d with %d bytes left", ErrMalformed, n, len(rest))
 		}
-		c.dump = c.dump || Flags(binary.NativeEndian.Uint16(rest[6:]))&FlagDump == FlagDump
-		c.seq++
-		binary.NativeEndian.PutUint32(rest[8:], c.seq)
+		if Flags(binary.NativeEndian.Uint16(rest[6:]))&FlagDump == FlagDump {
+			c.dump = true
+		}
+		binary.NativeEndian.PutUint32(rest[8:], next)
 		binary.NativeEndian.PutUint32(rest[12:], c.port)
+		next++
 		if c.trace != nil {
 			m, _, _ := ParseMessage(rest)
 			c.trace(Sent, m)
 		}
-		rest = rest[min(align(n), len(rest)):]
+		if n = align(n); n >= len(rest) {
+			break
+		}
+		rest = rest[n:]
 	}
+	c.seq = next - 1
 	for {
 		err := unix.Send(c.fd, b)
 		if err == nil {
