@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"github.com/gnlgo/gnl/attr"
@@ -18,7 +19,7 @@ import (
 type Policy struct {
 	FamilyID uint16          `json:"family_id"`
 	Commands []CommandPolicy `json:"commands"`
-	Policies []PolicyTable   `json:"policies"` // by index, in the order of the kernel
+	Policies []PolicyTable   `json:"policies"` // in the order of their indices
 }
 
 // MarshalJSON gives the policy with lists that may be empty, but never null.
@@ -381,111 +382,124 @@ func (p *Policy) Reset() { *p = Policy{Commands: p.Commands[:0], Policies: p.Pol
 func (p *Policy) AddMessage(attributes []byte) error {
 	// Written out, with loops in place instead of an attr.Decoder, since there
 	// are hundreds of messages of one attribute each.
-	b := attributes
-	for len(b) >= 4 {
-		typ, v, rest := split(b)
-		switch {
-		case v == nil:
+	for b := attributes; len(b) >= 4; {
+		typ, n := header(b)
+		if n < 4 || n > len(b) {
 			return attr.ErrMalformed
+		}
+		var err error
+		switch v := b[4:n]; {
+		case typ == ctrlPolicy:
+			err = p.addTables(v)
+		case typ == ctrlOpPolicy:
+			err = p.addCommands(v)
 		case typ == ctrlFamilyID && len(v) == 2:
 			p.FamilyID = binary.NativeEndian.Uint16(v)
-		case typ == ctrlPolicy:
-			if err := p.addTables(v); err != nil {
-				return err
-			}
-		case typ == ctrlOpPolicy:
-			if err := p.addCommands(attr.NewDecoder(v)); err != nil {
-				return err
-			}
 		}
-		b = rest
+		if err != nil {
+			return err
+		}
+		b = b[min(align(n), len(b)):]
 	}
 	return nil
 }
 
 // addTables decodes {index: {attribute: policy}}.
-func (p *Policy) addTables(tables []byte) error {
-	for len(tables) >= 4 {
-		index, attrs, rest := split(tables)
-		if attrs == nil {
+func (p *Policy) addTables(b []byte) error {
+	for len(b) >= 4 {
+		index, end := header(b)
+		if end < 4 || end > len(b) {
 			return attr.ErrMalformed
 		}
 		t := p.table(uint32(index))
-		for len(attrs) >= 4 {
-			id, policy, rest := split(attrs)
-			if policy == nil {
+		for i := 4; i <= end-4; {
+			id, n := header(b[i:])
+			if n < 4 || n > end-i {
 				return attr.ErrMalformed
 			}
-			if err := t.attribute(uint32(id)).decode(policy); err != nil {
+			if err := t.attribute(uint32(id)).decode(b[i+4 : i+n]); err != nil {
 				return err
 			}
-			attrs = rest
+			i += align(n)
 		}
-		tables = rest
+		b = b[min(align(end), len(b)):]
 	}
 	return nil
 }
 
-// split takes the first attribute off a list of at least 4 bytes; a payload of
-// nil says that its length is impossible.
-func split(b []byte) (typ uint16, payload, rest []byte) {
-	n := int(binary.NativeEndian.Uint16(b))
-	if n < 4 || n > len(b) {
-		return 0, nil, nil
-	}
-	return binary.NativeEndian.Uint16(b[2:]) & 0x3fff, b[4:n], b[min(align(n), len(b)):]
+// header is that of the first attribute of a list of at least 4 bytes: its
+// number, and its length with the header.
+func header(b []byte) (typ uint16, n int) {
+	return binary.NativeEndian.Uint16(b[2:]) & 0x3fff, int(binary.NativeEndian.Uint16(b))
 }
 
-func (p *Policy) addCommands(commands attr.Decoder) error {
-	for commands.Next() {
-		cmd := CommandPolicy{ID: uint32(commands.Type())}
-		d := commands.Nested()
-		for d.Next() {
-			switch d.Type() {
-			case 1: // CTRL_ATTR_POLICY_DO
-				cmd.Do = Some(d.Uint32())
-			case 2: // CTRL_ATTR_POLICY_DUMP
-				cmd.Dump = Some(d.Uint32())
-			}
+// addCommands decodes {command: {do: index, dump: index}}.
+func (p *Policy) addCommands(b []byte) error {
+	for len(b) >= 4 {
+		id, end := header(b)
+		if end < 4 || end > len(b) {
+			return attr.ErrMalformed
 		}
-		if err := d.Err(); err != nil {
-			return err
+		cmd := CommandPolicy{ID: uint32(id)}
+		for i := 4; i <= end-4; {
+			typ, n := header(b[i:])
+			switch {
+			case n < 4 || n > end-i:
+				return attr.ErrMalformed
+			case typ != 1 && typ != 2:
+			case n != 8:
+				return fmt.Errorf("policy of command %d: %w: index of %d bytes", id, attr.ErrLength, n-4)
+			case typ == 1: // CTRL_ATTR_POLICY_DO
+				cmd.Do = Some(binary.NativeEndian.Uint32(b[i+4:]))
+			case typ == 2: // CTRL_ATTR_POLICY_DUMP
+				cmd.Dump = Some(binary.NativeEndian.Uint32(b[i+4:]))
+			}
+			i += align(n)
 		}
 		p.Commands = append(p.Commands, cmd)
+		b = b[min(align(end), len(b)):]
 	}
-	return commands.Err()
+	return nil
 }
 
-// table returns the table of an index; most often it is the last one.
+// table returns the table of an index. They are kept in order, which is that of
+// the kernel: most often it is the last one, or one more.
 func (p *Policy) table(index uint32) *PolicyTable {
-	for i := len(p.Policies) - 1; i >= 0; i-- {
-		if p.Policies[i].Index == index {
-			return &p.Policies[i]
-		}
-	}
 	n := len(p.Policies)
+	at := n
+	for at > 0 && p.Policies[at-1].Index > index {
+		at--
+	}
+	if at > 0 && p.Policies[at-1].Index == index {
+		return &p.Policies[at-1]
+	}
 	if n < cap(p.Policies) { // with the memory of what stood there before
 		p.Policies = p.Policies[:n+1]
 		p.Policies[n] = PolicyTable{Index: index, Attributes: p.Policies[n].Attributes[:0]}
 	} else {
 		p.Policies = append(p.Policies, PolicyTable{Index: index})
 	}
-	return &p.Policies[n]
+	for ; n > at; n-- {
+		p.Policies[n], p.Policies[n-1] = p.Policies[n-1], p.Policies[n]
+	}
+	return &p.Policies[at]
 }
 
 func (t *PolicyTable) attribute(id uint32) *AttributePolicy {
-	t.Attributes = append(t.Attributes, AttributePolicy{ID: id})
-	return &t.Attributes[len(t.Attributes)-1]
+	n := len(t.Attributes)
+	t.Attributes = slices.Grow(t.Attributes, 1)[:n+1] // made in place: it is large
+	a := &t.Attributes[n]
+	*a = AttributePolicy{ID: id}
+	return a
 }
 
 // decode decodes NL_POLICY_TYPE_ATTR_* attributes.
 func (a *AttributePolicy) decode(b []byte) error {
 	for len(b) >= 4 {
-		typ, v, rest := split(b)
-		b = rest
-		switch len(v) {
-		case 4:
-			u := binary.NativeEndian.Uint32(v)
+		typ, n := header(b)
+		switch {
+		case n == 8 && len(b) >= 8:
+			u := binary.NativeEndian.Uint32(b[4:])
 			switch typ {
 			case 1:
 				a.Type = AttributeType(u)
@@ -500,8 +514,9 @@ func (a *AttributePolicy) decode(b []byte) error {
 			case 10: // BITFIELD32_MASK
 				a.Mask = Some(uint64(u))
 			}
-		case 8:
-			u := binary.NativeEndian.Uint64(v)
+			b = b[8:]
+		case n == 12 && len(b) >= 12:
+			u := binary.NativeEndian.Uint64(b[4:])
 			switch typ {
 			case 2:
 				a.Min = Some(Signed(int64(u)))
@@ -514,13 +529,13 @@ func (a *AttributePolicy) decode(b []byte) error {
 			case 12: // MASK
 				a.Mask = Some(u)
 			}
+			b = b[12:]
+		case n < 4 || n > len(b):
+			return fmt.Errorf("policy of attribute %d: %w", a.ID, attr.ErrMalformed)
+		case typ >= 1 && typ <= 10 || typ == 12:
+			return fmt.Errorf("policy of attribute %d: item %d: %w: %d bytes", a.ID, typ, attr.ErrLength, n-4)
 		default:
-			if v == nil {
-				return fmt.Errorf("policy of attribute %d: %w", a.ID, attr.ErrMalformed)
-			}
-			if typ >= 1 && typ <= 10 || typ == 12 {
-				return fmt.Errorf("policy of attribute %d: item %d: %w: %d bytes", a.ID, typ, attr.ErrLength, len(v))
-			}
+			b = b[min(align(n), len(b)):]
 		}
 	}
 	return nil

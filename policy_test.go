@@ -248,6 +248,31 @@ func TestAcceptsInWords(t *testing.T) {
 	}
 }
 
+// The kernel lists the policies in the order of their indices, but need not.
+func TestPoliciesAreInTheOrderOfTheirIndices(t *testing.T) {
+	var p, q Policy
+	for _, message := range [][]byte{ // {index: {attribute: {type: u8}}}
+		{20, 0, 8, 0, 16, 0, 2, 0, 12, 0, 1, 0, 8, 0, 1, 0, 2, 0, 0, 0},
+		{20, 0, 8, 0, 16, 0, 0, 0, 12, 0, 3, 0, 8, 0, 1, 0, 2, 0, 0, 0},
+		{20, 0, 8, 0, 16, 0, 1, 0, 12, 0, 5, 0, 8, 0, 1, 0, 2, 0, 0, 0},
+		{20, 0, 8, 0, 16, 0, 2, 0, 12, 0, 2, 0, 8, 0, 1, 0, 2, 0, 0, 0},
+	} {
+		if err := p.AddMessage(message); err != nil {
+			t.Fatal(err)
+		}
+	}
+	of := func(ids ...uint32) (list []AttributePolicy) {
+		for _, id := range ids {
+			list = append(list, AttributePolicy{ID: id, Type: TypeU8})
+		}
+		return list
+	}
+	q.Policies = []PolicyTable{{0, of(3)}, {1, of(5)}, {2, of(1, 2)}}
+	if diff := cmp.Diff(q, p, cmp.AllowUnexported(Integer{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func FuzzPolicy(f *testing.F) {
 	f.Add([]byte{8, 0, 8, 0, 4, 0, 1, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -255,6 +280,11 @@ func FuzzPolicy(f *testing.F) {
 		if p.AddMessage(b) == nil {
 			if _, err := json.Marshal(p); err != nil {
 				t.Fatal(err)
+			}
+			for i := range p.Policies {
+				if i > 0 && p.Policies[i-1].Index >= p.Policies[i].Index {
+					t.Fatalf("not in order: %+v", p.Policies)
+				}
 			}
 		}
 	})

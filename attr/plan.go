@@ -2,6 +2,7 @@ package attr
 
 import (
 	"encoding"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -92,6 +93,14 @@ type step struct {
 	omitZero bool
 }
 
+// shaped is a plain number at its place in a list.
+type shaped struct {
+	header uint32 // length and number of the attribute, as one number in the machine's order
+	at     uint32 // where it begins in the element
+	off    uint32 // of the field
+	kind   kind
+}
+
 // span is a piece of pointer-free memory.
 type span struct{ off, len uintptr }
 
@@ -112,7 +121,11 @@ type plan struct {
 	first bool  // there is something to clear before decoding
 
 	numbered bool // there are plain numbers
-	numeric  bool // all is plain numbers, and cleared late
+
+	// A struct that is all plain numbers, as the kernel most likely sends it as
+	// an element of an array: with all attributes, in the order of their numbers.
+	shape    []shaped
+	shapeLen int // with the element's header
 
 	given   int  // offset of the field of type Set, or -1
 	unknown int  // offset of the field for unknown attributes, or -1
@@ -181,9 +194,7 @@ func (c *compiler) plan(t reflect.Type) (*plan, error) {
 	}
 	p.planClearing()
 	p.numbered = slices.ContainsFunc(p.entries, func(e entry) bool { return e.wireLen != 0 })
-	p.numeric = len(p.spans) == 0 && p.unknown < 0 && p.given < 0 && !slices.ContainsFunc(p.fields, func(f field) bool {
-		return f.kind < kind8 || f.kind > kind64
-	})
+	p.planShape()
 	p.first = len(p.far) > 0 || p.unknown >= 0 || len(p.spans) > 0
 	return p, nil
 }
@@ -538,6 +549,24 @@ func (p *plan) index() error {
 		}
 	}
 	return nil
+}
+
+// planShape finds out whether the struct is plain numbers only.
+func (p *plan) planShape() {
+	if p.unknown >= 0 || p.given >= 0 || slices.ContainsFunc(p.fields, func(f field) bool { return f.kind < kind8 || f.kind > kind64 }) {
+		return
+	}
+	p.shapeLen = headerLen
+	for _, e := range p.entries {
+		if e.field == 0 {
+			continue
+		}
+		f := &p.fields[e.field-1]
+		var header [headerLen]byte
+		putHeader(header[:], headerLen+int(f.size), f.typ)
+		p.shape = append(p.shape, shaped{binary.NativeEndian.Uint32(header[:]), uint32(p.shapeLen), uint32(f.off), f.kind})
+		p.shapeLen += align(headerLen + int(f.size))
+	}
 }
 
 // planClearing decides which fields are cleared before decoding and which after.

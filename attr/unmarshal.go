@@ -330,34 +330,62 @@ func (f *field) decodeArray(b []byte, s *sliceHeader, depth int) error {
 	}
 	s.len = 0
 	elem := f.elem
-	var numbers *plan // of elements that have nothing else, as in most lists
-	if elem.kind == kindNest && elem.sub.numeric && depth+1 < MaxDepth {
-		numbers = elem.sub
-	}
-	for i := 0; i <= len(b)-headerLen; {
-		n := int(binary.NativeEndian.Uint16(b[i:]))
-		if n < headerLen || n > len(b)-i {
-			return badLength(b[i:])
-		}
+	shaped := elem.kind == kindNest && elem.sub.shape != nil && depth+1 < MaxDepth
+	for len(b) >= headerLen {
 		if s.len == s.cap {
-			f.grow(s, countEntries(b[i:]))
+			f.grow(s, countEntries(b))
+		}
+		if shaped {
+			if b = b[elem.decodeShaped(b, s):]; len(b) < headerLen {
+				break
+			}
+		}
+		n := int(binary.NativeEndian.Uint16(b))
+		if n < headerLen || n > len(b) {
+			return badLength(b)
 		}
 		dst := unsafe.Add(s.data, uintptr(s.len)*elem.size)
 		s.len++
-		v := b[i+headerLen : i+n]
-		if numbers != nil {
-			// The short way, if all are there and nothing else is.
-			if end, seen := numbers.numbers(v, dst, 0); end > len(v)-headerLen && numbers.late&^seen == 0 {
-				i += align(n)
-				continue
-			}
+		if err := elem.decode(b[headerLen:n], dst, depth+1, false); err != nil {
+			return within(err, binary.NativeEndian.Uint16(b[2:])&typeMask, fmt.Sprintf("[%d]", s.len-1))
 		}
-		if err := elem.decode(v, dst, depth+1, false); err != nil {
-			return within(err, binary.NativeEndian.Uint16(b[i+2:])&typeMask, fmt.Sprintf("[%d]", s.len-1))
-		}
-		i += align(n)
+		b = b[min(align(n), len(b)):]
 	}
 	return nil
+}
+
+// decodeShaped appends elements to s, as long as there is room and they have
+// the shape of their plan, and returns how much of b they take. As numbers, it
+// is a loop without calls.
+func (f *field) decodeShaped(b []byte, s *sliceHeader) (taken int) {
+	shape, n := f.sub.shape, f.sub.shapeLen
+	for s.len < s.cap && len(b)-taken >= n {
+		e := b[taken : taken+n]
+		if int(binary.NativeEndian.Uint16(e)) != n {
+			break
+		}
+		dst := unsafe.Add(s.data, uintptr(s.len)*f.size)
+		for i := range shape {
+			a := &shape[i]
+			w := (*[8]byte)(e[a.at:]) // every attribute has as much, with its padding
+			if binary.NativeEndian.Uint32(w[:]) != a.header {
+				return taken // what has been stored is overwritten, or cleared, the long way
+			}
+			switch at := unsafe.Add(dst, a.off); a.kind {
+			case kind32:
+				*(*uint32)(at) = binary.NativeEndian.Uint32(w[headerLen:])
+			case kind16:
+				*(*uint16)(at) = binary.NativeEndian.Uint16(w[headerLen:])
+			case kind8:
+				*(*uint8)(at) = w[headerLen]
+			case kind64:
+				*(*uint64)(at) = binary.NativeEndian.Uint64(e[a.at+headerLen:])
+			}
+		}
+		s.len++
+		taken += n
+	}
+	return taken
 }
 
 // decodeKeyed decodes a nest whose entries' numbers go into a field of each element.

@@ -535,6 +535,71 @@ func TestUnmarshalUsesMemoryAgain(t *testing.T) {
 	}
 }
 
+// Elements that are plain numbers have a short way, if they are as the kernel
+// usually sends them. They come out the same whichever way they take, into fresh
+// memory and into used.
+func TestUnmarshalArraysOfNumbersInAnyForm(t *testing.T) {
+	type numbers struct {
+		B uint8  `nl:"3"`
+		A uint32 `nl:"1"`
+		D uint64 `nl:"7"`
+		C uint16 `nl:"5"`
+	}
+	type list struct {
+		Numbers []numbers `nl:"1,array=1"`
+	}
+	var (
+		a = wire(h(8, 1), n32(11))
+		b = wire(h(5, 3), x("16 000000"))
+		c = wire(h(6, 5), n16(33), x("0000"))
+		d = wire(h(12, 7), n64(44))
+	)
+	all := numbers{22, 11, 44, 33}
+	forms := []struct {
+		element []byte
+		want    numbers
+	}{
+		{wire(a, b, c, d), all},
+		{wire(d, c, b, a), all},
+		{wire(a, b, d), numbers{22, 11, 44, 0}},
+		{wire(a, b, c), numbers{22, 11, 0, 33}},
+		{nil, numbers{}},
+		{wire(a, b, c, d, h(8, 9), n32(1)), all},
+		{wire(h(8, 1|netOrder), n32(11), b, c, d), all},
+		{wire(a, a, c, d), numbers{0, 11, 44, 33}}, // as long as it should be
+		{wire(a, b, c, h(8, 6), n32(1), x("04000800")), numbers{22, 11, 0, 33}},
+	}
+	var used list
+	for range 2 {
+		for i := range forms {
+			for _, n := range []int{0, 1, 3} { // elements in the usual form before and behind
+				var elements [][]byte
+				var want list
+				add := func(element []byte, number numbers) {
+					elements = append(elements, wire(h(uint16(4+len(element)), uint16(1+len(elements))), element))
+					want.Numbers = append(want.Numbers, number)
+				}
+				for range n {
+					add(forms[0].element, all)
+				}
+				add(forms[i].element, forms[i].want)
+				for range n {
+					add(forms[0].element, all)
+				}
+				content := wire(elements...)
+				message := wire(h(uint16(4+len(content)), 1|nested), content)
+				var got list
+				for _, v := range []*list{&got, &used} {
+					if err := attr.Unmarshal(message, v); err != nil {
+						t.Fatal(i, n, err)
+					}
+					same(t, *v, want)
+				}
+			}
+		}
+	}
+}
+
 // Fields that are not tagged are left alone, whatever is cleared around them.
 func TestUnmarshalLeavesOtherFieldsAlone(t *testing.T) {
 	type inner struct {
