@@ -567,7 +567,7 @@ func TestUnmarshalArraysOfNumbersInAnyForm(t *testing.T) {
 		{wire(a, b, c, d, h(8, 9), n32(1)), all},
 		{wire(h(8, 1|netOrder), n32(11), b, c, d), all},
 		{wire(a, a, c, d), numbers{0, 11, 44, 33}}, // as long as it should be
-		{wire(a, b, c, h(8, 6), n32(1), x("04000800")), numbers{22, 11, 0, 33}},
+		{wire(a, b, c, h(8, 6), n32(1), h(4, 8)), numbers{22, 11, 0, 33}},
 	}
 	var used list
 	for range 2 {
