@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/gnlgo/gnl"
 	"github.com/gnlgo/gnl/netlink"
@@ -155,6 +156,39 @@ func TestFamilyAllocations(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(100, func() { _, err := c.Family(ctx, "ethtool"); must(t, err) }); n > 8 {
 		t.Errorf("into fresh memory: %v allocations", n)
+	}
+}
+
+// Whatever a Family or a Policy held before, larger or smaller, leaves nothing.
+func TestUsedMemoryMakesNoDifference(t *testing.T) {
+	c, ctx := open(t, nil), timeout(t)
+	all, err := c.Families(ctx)
+	must(t, err)
+	var f gnl.Family
+	i := 0
+	for got, err := range c.FamiliesInto(ctx, &f) {
+		must(t, err)
+		if diff := cmp.Diff(all[i], *got, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("(-fresh +used):\n%s", diff)
+		}
+		i++
+	}
+	if i != len(all) {
+		t.Errorf("%d families, not %d", i, len(all))
+	}
+	var p gnl.Policy
+	for range 2 {
+		for _, f := range all {
+			fresh, err := c.Policy(ctx, f.Name)
+			if errors.Is(err, syscall.ENODATA) {
+				continue
+			}
+			must(t, err)
+			must(t, c.PolicyInto(ctx, f.Name, &p))
+			if diff := cmp.Diff(*fresh, p, cmpopts.EquateEmpty(), cmp.AllowUnexported(gnl.Integer{})); diff != "" {
+				t.Errorf("%s (-fresh +used):\n%s", f.Name, diff)
+			}
+		}
 	}
 }
 

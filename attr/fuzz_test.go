@@ -60,8 +60,17 @@ type everything struct {
 	Far     *far                  `nl:"44"`
 	_       struct{}              `nl:"45,pad"`
 	Last    uint64                `nl:"46,omitzero"`
+	Numbers []numbers             `nl:"47,array,omitzero"`
 	Given   attr.Set              `nl:"given"`
 	More    []attr.Raw            `nl:"unknown"`
+}
+
+// numbers is nothing but plain numbers.
+type numbers struct {
+	A uint32 `nl:"1"`
+	B uint8  `nl:"3"`
+	C uint16 `nl:"5"`
+	D uint64 `nl:"7"`
 }
 
 // far has a wide plan.

@@ -61,7 +61,7 @@ var randomFields = []struct {
 	{reflect.TypeFor[netip.Addr](), ""}, {reflect.TypeFor[attr.Bitfield32](), ""}, {reflect.TypeFor[hexText](), ""},
 	{reflect.TypeFor[time.Duration](), ",unit=ms,u32"}, {reflect.TypeFor[time.Duration](), ",unit=ticks,s64"},
 	{reflect.TypeFor[*uint32](), ""}, {reflect.TypeFor[*string](), ""}, {reflect.TypeFor[map[uint16]uint32](), ""}, {reflect.TypeFor[map[uint8]string](), ",nonul"},
-	{reflect.TypeFor[map[int]bool](), ""}, {reflect.TypeFor[pair](), ",noflag"}, {reflect.TypeFor[[]pair](), ",array"}, {reflect.TypeFor[[]numbered](), ",keyed"},
+	{reflect.TypeFor[map[int]bool](), ""}, {reflect.TypeFor[pair](), ",noflag"}, {reflect.TypeFor[[]pair](), ",array"}, {reflect.TypeFor[[]numbers](), ",array"}, {reflect.TypeFor[[]numbered](), ",keyed"},
 	{reflect.TypeFor[node](), ""}, {reflect.TypeFor[[]node](), ",repeated"}, {reflect.TypeFor[[]entry](), ",keyed"},
 }
 
@@ -209,6 +209,9 @@ func differ(a, b reflect.Value, sets bool) string {
 	case reflect.Slice, reflect.Array:
 		if a.Len() != b.Len() {
 			return fmt.Sprintf(": %d elements, not %d", a.Len(), b.Len())
+		}
+		if a.Cap() < a.Len() || b.Cap() < b.Len() {
+			return fmt.Sprintf(": %d elements in memory for %d or %d", a.Len(), a.Cap(), b.Cap())
 		}
 		for i := range a.Len() {
 			if d := differ(a.Index(i), b.Index(i), sets); d != "" {

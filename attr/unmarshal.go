@@ -336,8 +336,9 @@ func (f *field) decodeArray(b []byte, s *sliceHeader, depth int) error {
 			f.grow(s, countEntries(b))
 		}
 		if shaped {
-			if b = b[elem.decodeShaped(b, s):]; len(b) < headerLen {
-				break
+			if n := elem.decodeShaped(b, s); n > 0 {
+				b = b[n:]
+				continue
 			}
 		}
 		n := int(binary.NativeEndian.Uint16(b))

@@ -539,12 +539,6 @@ func TestUnmarshalUsesMemoryAgain(t *testing.T) {
 // usually sends them. They come out the same whichever way they take, into fresh
 // memory and into used.
 func TestUnmarshalArraysOfNumbersInAnyForm(t *testing.T) {
-	type numbers struct {
-		B uint8  `nl:"3"`
-		A uint32 `nl:"1"`
-		D uint64 `nl:"7"`
-		C uint16 `nl:"5"`
-	}
 	type list struct {
 		Numbers []numbers `nl:"1,array=1"`
 	}
@@ -554,20 +548,20 @@ func TestUnmarshalArraysOfNumbersInAnyForm(t *testing.T) {
 		c = wire(h(6, 5), n16(33), x("0000"))
 		d = wire(h(12, 7), n64(44))
 	)
-	all := numbers{22, 11, 44, 33}
+	all := numbers{11, 22, 33, 44}
 	forms := []struct {
 		element []byte
 		want    numbers
 	}{
 		{wire(a, b, c, d), all},
 		{wire(d, c, b, a), all},
-		{wire(a, b, d), numbers{22, 11, 44, 0}},
-		{wire(a, b, c), numbers{22, 11, 0, 33}},
+		{wire(a, b, d), numbers{11, 22, 0, 44}},
+		{wire(a, b, c), numbers{11, 22, 33, 0}},
 		{nil, numbers{}},
 		{wire(a, b, c, d, h(8, 9), n32(1)), all},
 		{wire(h(8, 1|netOrder), n32(11), b, c, d), all},
-		{wire(a, a, c, d), numbers{0, 11, 44, 33}}, // as long as it should be
-		{wire(a, b, c, h(8, 6), n32(1), h(4, 8)), numbers{22, 11, 0, 33}},
+		{wire(a, a, c, d), numbers{11, 0, 33, 44}}, // as long as it should be
+		{wire(a, b, c, h(8, 6), n32(1), h(4, 8)), numbers{11, 22, 33, 0}},
 	}
 	var used list
 	for range 2 {
@@ -589,12 +583,15 @@ func TestUnmarshalArraysOfNumbersInAnyForm(t *testing.T) {
 				content := wire(elements...)
 				message := wire(h(uint16(4+len(content)), 1|nested), content)
 				var got list
-				for _, v := range []*list{&got, &used} {
+				spare := make([]numbers, 8)
+				small := list{spare[:0:1]}
+				for _, v := range []*list{&got, &used, &small} {
 					if err := attr.Unmarshal(message, v); err != nil {
 						t.Fatal(i, n, err)
 					}
 					same(t, *v, want)
 				}
+				same(t, spare[1:], make([]numbers, 7)) // was not for the decoder
 			}
 		}
 	}
