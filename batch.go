@@ -23,7 +23,8 @@ import (
 type Batch struct {
 	requests []byte
 	members  []member
-	done     int  // how many have come to their end: those before are not looked at again
+	added    int  // how many AddTo came to its end with
+	done     int  // how many have come to their end: they are not looked at again
 	failed   bool // a member has an error
 	moved    bool // a member is to be repeated
 	open     int  // how many that have been sent must still be answered
@@ -37,7 +38,7 @@ type member struct {
 	err   error
 
 	start, end uint32 // of the message in Batch.requests
-	order      uint32 // 1 for the first of its send, as sequence numbers go; 0: not sent
+	order      uint32 // 1 for the first of its send, as sequence numbers go; 0: not sent with it
 	id         uint16 // of the family, once it is sent
 	state      memberState
 	replied    bool
@@ -86,8 +87,11 @@ func (c *Command[Request, Reply]) AddTo(b *Batch, request *Request, reply *Reply
 	if err != nil {
 		b.requests = b.requests[:m.start]
 		b.finish(m, err)
+	} else {
+		m.state, m.err = waiting, nil
 	}
 	m.end = uint32(len(b.requests))
+	b.added++
 	return len(b.members) - 1
 }
 
@@ -101,7 +105,7 @@ func (p *compiled[Request, Reply]) appendMessage(b []byte, request *Request) ([]
 	return netlink.EndMessage(b, start), nil
 }
 
-// add appends an empty member.
+// add appends a member that is finished, should encoding it panic.
 func (b *Batch) add() *member {
 	if n := len(b.members); n < cap(b.members) {
 		b.members = b.members[:n+1] // what is behind the end is empty already
@@ -110,6 +114,7 @@ func (b *Batch) add() *member {
 	}
 	m := &b.members[len(b.members)-1]
 	m.start = uint32(len(b.requests))
+	m.end, m.state, m.err = m.start, finished, errNotAdded
 	return m
 }
 
@@ -170,7 +175,7 @@ func (b *Batch) Do(ctx context.Context, on Caller) error {
 }
 
 func (b *Batch) outcome() error {
-	if !b.failed {
+	if !b.failed && b.added == len(b.members) {
 		return nil
 	}
 	var e *BatchError
@@ -195,12 +200,11 @@ func (b *Batch) window(ctx context.Context, on Caller, from int) int {
 	if err != nil {
 		return b.failFrom(from, err)
 	}
-	fit := true
+	fit := false // until all is answered
 	defer func() { on.release(s, fit) }()
 
 	if s.room == 0 {
 		if s.room, err = s.conn.ReceiveBuffer(); err != nil {
-			fit = false
 			return b.failFrom(from, err)
 		}
 	}
@@ -295,25 +299,37 @@ func (b *Batch) exchange(ctx context.Context, on Caller, s *socket, members []me
 // says that it has been carried out. So only the last must ask.
 func (b *Batch) build(ctx context.Context, on Caller, s *socket, members []member) (request []byte, n, last int) {
 	var (
-		bytes = 0 // to be sent
-		room  = s.room
-		order = uint32(0)
-		gaps  = false // there are messages between the others that must not be sent
-		full  = false
+		what       *operation // resolved last: most often the next one's family is the same
+		family     familyID
+		unresolved error
+		bytes      = 0 // to be sent
+		room       = s.room
+		order      = uint32(0)
+		gaps       = false // there are messages between the others that must not be sent
+		full       = false
 	)
 	last = -1
 	for n < len(members) && !full {
+		if m := &members[n]; m.state != waiting { // nothing to send, and nothing to ask for
+			gaps, m.order = gaps || m.size() > 0, 0
+			n++
+			continue
+		}
 		of := members[n].of
-		family, err := on.client().resolve(ctx, s, of.what)
+		if what == nil || of.what.family != what.family {
+			family, unresolved = on.client().resolve(ctx, s, of.what)
+			what = of.what
+		}
+		err := unresolved
 		if err == nil && family.headerSize != of.headerSize {
 			err = of.what.failed(false, headerMismatch("the request", of.headerSize, family.headerSize))
 		}
 		flags, state, answers := of.asks()
-		before := order
+		run, before := n, order
 		for ; n < len(members) && members[n].of == of; n++ { // no calls: hundreds pass here
 			m := &members[n]
 			if m.state != waiting || err != nil {
-				gaps = gaps || m.size() > 0
+				gaps, m.order = gaps || m.size() > 0, 0
 				continue
 			}
 			bytes, room = bytes+m.size(), room-answers
@@ -329,7 +345,7 @@ func (b *Batch) build(ctx context.Context, on Caller, s *socket, members []membe
 			b.open += int(order - before)
 		}
 		if err != nil {
-			b.failUnsent(members[:n], err)
+			b.failUnsent(members[run:n], err)
 		}
 	}
 	if last < 0 {
@@ -370,7 +386,12 @@ func (of *batched) asks() (netlink.Flags, memberState, int) {
 func (b *Batch) receive(ctx context.Context, on Caller, s *socket, members []member, first uint32) (fit bool) {
 	last := &members[len(members)-1]
 	before := s.conn.SetDatagrams(min(len(members), answersAtOnce))
-	defer s.conn.SetDatagrams(before)
+	defer func() {
+		s.conn.SetDatagrams(before)
+		if last.state != finished { // a method of a reply, or the caller's Warn, panicked
+			b.lost(s, members, first, errPanicked)
+		}
+	}()
 	var (
 		lost  error     // why answers may be missing
 		until time.Time // how long to take what is there, then
@@ -432,7 +453,11 @@ func (b *Batch) receive(ctx context.Context, on Caller, s *socket, members []mem
 	return true
 }
 
-var errSkipped = errors.New("what came behind it was answered, and this was not")
+var (
+	errSkipped  = errors.New("what came behind it was answered, and this was not")
+	errPanicked = errors.New("decoding an answer panicked")
+	errNotAdded = errors.New("encoding the request panicked")
+)
 
 // lost gives those members their outcome of which nobody knows it, as answers
 // were lost: also silent ones may have failed.

@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -452,5 +454,87 @@ func TestAMemberLargerThanASendMayBe(t *testing.T) {
 	wantError(t, b.Err(5), attr.ErrTooLong)
 	if !slices.Equal(sizes, []int{60_004, 60_004, 60_004, 8, 65_536}) {
 		t.Error(sizes)
+	}
+}
+
+// A family that is not there is asked for once, also where its commands take
+// turns, and not at all for members that cannot be sent.
+func TestABatchAsksForAMissingFamilyOnce(t *testing.T) {
+	type text struct {
+		S string `nl:"1"`
+	}
+	k := gnltest.NewKernel(t)
+	asked, c := resolutions(k), k.Client()
+	unfit := gnl.Command[text, struct{}]{Family: "elsewhere", ID: 2}
+	var b gnl.Batch
+	unfit.AddTo(&b, &text{"a\x00b"}, nil)
+	wantError(t, b.Do(timeout(t), c), attr.ErrRange)
+	if n := asked.Load(); n != 0 {
+		t.Errorf("asked %d times for a member that cannot be sent", n)
+	}
+	turns, _ := batch(strings.Repeat("gs", 50))
+	wantError(t, turns.Do(timeout(t), c), os.ErrNotExist)
+	if n := asked.Load(); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
+// panics is a value whose methods panic as they are told.
+type panics struct{ When string }
+
+func (p *panics) AppendBinary(b []byte) ([]byte, error) {
+	if p.When == "encoding" {
+		panic(p.When)
+	}
+	return append(b, 1, 2, 3, 4), nil
+}
+
+func (p *panics) UnmarshalBinary([]byte) error {
+	if p.When == "decoding" {
+		panic(p.When)
+	}
+	return nil
+}
+
+// Whoever recovers from the panic of a method has a batch that says so, and that
+// goes on.
+func TestABatchAfterAPanic(t *testing.T) {
+	type value struct {
+		P panics `nl:"1"`
+	}
+	_, c := fake(t, toyFamily(echo, nil, nil))
+	get := gnl.Command[value, value]{Family: "toy", ID: 1}
+	panicking := func(f func()) {
+		t.Helper()
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+		}()
+		f()
+	}
+	var b gnl.Batch
+	replies := make([]value, 4)
+	replies[1].P.When = "decoding"
+	for i := range replies[:3] {
+		get.AddTo(&b, &value{}, &replies[i])
+	}
+	panicking(func() { get.AddTo(&b, &value{panics{"encoding"}}, &replies[3]) })
+	panicking(func() { b.Do(timeout(t), c) })
+	replies[1].P.When = ""
+	for range 2 {
+		get.AddTo(&b, &value{}, &replies[3])
+		var failed *gnl.BatchError
+		if err := b.Do(timeout(t), c); !errors.As(err, &failed) || failed.Failed != 3 || failed.First != 1 {
+			t.Error(err)
+		}
+	}
+	for i, want := range []error{nil, gnl.ErrUnknownOutcome, gnl.ErrUnknownOutcome, errors.New("encoding the request panicked"), nil, nil} {
+		switch err := b.Err(i); {
+		case want == nil && err != nil || want != nil && err == nil:
+			t.Errorf("member %d: %v, want %v", i, err, want)
+		case want != nil && !errors.Is(err, want) && err.Error() != want.Error():
+			t.Errorf("member %d: %v, want %v", i, err, want)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"weak"
 
 	"github.com/gnlgo/gnl/netlink"
 )
@@ -50,6 +51,7 @@ type Client struct {
 	config   Config
 	own      *netlink.Namespace // of the thread that opened the Client, where Config names none
 	pool     pool
+	self     weak.Pointer[Client]                // what Commands know it by, which outlive it
 	families atomic.Pointer[map[string]familyID] // resolved so far; never changed in place
 }
 
@@ -85,6 +87,7 @@ func Open(config *Config) (*Client, error) {
 			c.own, c.config.Socket.Namespace = own, own
 		}
 	}
+	c.self = weak.Make(c)
 	c.families.Store(&map[string]familyID{nlctrl: {id: 16}})
 	c.pool.max = c.config.MaxConns
 	c.pool.dial = func() (*netlink.Conn, error) { return c.config.Dial(&c.config.Socket) }
@@ -130,8 +133,8 @@ func (c *Client) resolve(ctx context.Context, s *socket, what *operation) (famil
 	}
 	if f, ok := (*families)[what.family]; ok {
 		// Not so where Clients take turns: it would cost memory each time.
-		if what.kept && (last == nil || last.client == c) {
-			what.resolved.Store(&resolved{c, families, f})
+		if what.kept && (last == nil || last.client == c.self || last.client.Value() == nil) {
+			what.resolved.Store(&resolved{c.self, families, f})
 		}
 		return f, nil
 	}
@@ -144,7 +147,7 @@ func (c *Client) resolve(ctx context.Context, s *socket, what *operation) (famil
 // resolved is what a Client has last resolved an operation's family to. It
 // holds as long as families are those that the Client knows.
 type resolved struct {
-	client   *Client
+	client   weak.Pointer[Client]
 	families *map[string]familyID
 	id       familyID
 }

@@ -183,9 +183,6 @@ func TestDevlinkWithoutDevices(t *testing.T) {
 func TestAFamilyMayHaveACommand0(t *testing.T) {
 	testenv.NeedModule(t, "wireguard")
 	c := open(t, nil)
-	if _, err := c.Family(t.Context(), "wireguard"); err != nil { // loads it
-		t.Fatal(err)
-	}
 	for _, all := range []bool{true, false} {
 		var p *gnl.Policy
 		var err error

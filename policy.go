@@ -266,9 +266,10 @@ type getPolicy struct {
 // Answers to CTRL_CMD_GETPOLICY are decoded by hand, below.
 var cmdGetPolicy = Command[getPolicy, struct{}]{Family: nlctrl, ID: 10, Name: "getpolicy", Version: 2}
 
-// Policy asks for all policies of a family. A family without any, like one
-// that does not exist, is an error: ENODATA and ENOENT. Needs Linux 5.10, as
-// before there were none by command.
+// Policy asks for all policies of a family, whose module the kernel loads first
+// if need be, as for [Client.Family]. A family without any, like one that does not
+// exist, is an error: ENODATA and ENOENT. Needs Linux 5.10, as before there were
+// none by command.
 func (c *Client) Policy(ctx context.Context, family string) (*Policy, error) {
 	p := new(Policy)
 	if err := c.PolicyInto(ctx, family, p); err != nil {
@@ -282,8 +283,9 @@ func (c *Client) PolicyInto(ctx context.Context, family string, p *Policy) error
 	return c.policy(ctx, getPolicy{FamilyName: family}, p)
 }
 
-// CommandPolicy asks for the policies of one command only. The indices are
-// numbered anew: they are not those of [Client.Policy].
+// CommandPolicy asks for the policies of one command only; ENOENT if there is
+// no such command. The indices are numbered anew: they are not those of
+// [Client.Policy].
 func (c *Client) CommandPolicy(ctx context.Context, family string, command uint32) (*Policy, error) {
 	p := new(Policy)
 	if err := c.policy(ctx, getPolicy{FamilyName: family, Op: &command}, p); err != nil {
@@ -292,7 +294,20 @@ func (c *Client) CommandPolicy(ctx context.Context, family string, command uint3
 	return p, nil
 }
 
+// policy asks for policies. Should the kernel not know the family, it is asked
+// for the family first: that is when it loads the module.
 func (c *Client) policy(ctx context.Context, request getPolicy, p *Policy) error {
+	err := c.askPolicy(ctx, request, p)
+	if isNotExist(err) {
+		if _, err := c.Family(ctx, request.FamilyName); err != nil {
+			return err
+		}
+		err = c.askPolicy(ctx, request, p)
+	}
+	return err
+}
+
+func (c *Client) askPolicy(ctx context.Context, request getPolicy, p *Policy) error {
 	p.Reset()
 	compiled, err := cmdGetPolicy.compile()
 	if err != nil {
@@ -378,7 +393,8 @@ func (p *Policy) Reset() { *p = Policy{Commands: p.Commands[:0], Policies: p.Pol
 
 // AddMessage adds what one message of the answer to CTRL_CMD_GETPOLICY says,
 // given its attributes: a command's policies, or an attribute's of one policy.
-// The Policy methods of Client do this by themselves.
+// Policies must be in the order of their indices, and stay so. The Policy methods
+// of Client do this by themselves.
 func (p *Policy) AddMessage(attributes []byte) error {
 	// Written out, with loops in place instead of an attr.Decoder, since there
 	// are hundreds of messages of one attribute each.

@@ -153,8 +153,9 @@ func TestPolicyOfACommand(t *testing.T) {
 	if _, err := c.CommandPolicy(ctx, "nlctrl", 99); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("command 99: %v is not ENOENT", err)
 	}
-	if _, err := c.CommandPolicy(ctx, "nosuch", 1); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("no such family: %v is not ENOENT", err)
+	want := "gnl: nosuch: the kernel has no such family: no such file or directory"
+	if _, err := c.CommandPolicy(ctx, "nosuch", 1); !errors.Is(err, os.ErrNotExist) || err.Error() != want {
+		t.Errorf("no such family: %v, want %s", err, want)
 	}
 	if _, err := c.CommandPolicy(ctx, "nlctrl", 0); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("command 0, which some families have: %v is not ENOENT", err)

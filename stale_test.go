@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/gnlgo/gnl"
 	"github.com/gnlgo/gnl/gnltest"
@@ -41,6 +43,31 @@ func TestAFamilyIsResolvedOnce(t *testing.T) {
 	if n := asked.Load(); n != 1 {
 		t.Errorf("asked %d times", n)
 	}
+}
+
+// A Command is a variable of a package: what it remembers of the Client that used
+// it first must not keep that in memory, nor keep others from being remembered.
+func TestACommandDoesNotKeepAClient(t *testing.T) {
+	var get gnl.Command[getFamily, gnl.Family]
+	get.Family, get.ID, get.Version = "nlctrl", 3, 2
+	for range 2 {
+		c, err := gnl.Open(nil)
+		must(t, err)
+		_, err = get.Do(timeout(t), c, getFamily{"nlctrl"})
+		must(t, err)
+		must(t, c.Close())
+		kept := weak.Make(c)
+		c = nil
+		for end := time.Now().Add(10 * time.Second); kept.Value() != nil; runtime.GC() {
+			if time.Now().After(end) {
+				t.Fatal("the Client is still there")
+			}
+		}
+	}
+}
+
+type getFamily struct {
+	Name string `nl:"2"`
 }
 
 func TestAFamilyThatIsLoadedAgainIsFoundUnderItsNewID(t *testing.T) {

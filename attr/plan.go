@@ -551,7 +551,7 @@ func (p *plan) index() error {
 	return nil
 }
 
-// planShape finds out whether the struct is plain numbers only.
+// planShape notes the shape of a struct that is plain numbers only.
 func (p *plan) planShape() {
 	if p.unknown >= 0 || p.given >= 0 || slices.ContainsFunc(p.fields, func(f field) bool { return f.kind < kind8 || f.kind > kind64 }) {
 		return

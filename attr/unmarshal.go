@@ -447,7 +447,7 @@ func (f *field) grow(s *sliceHeader, n int) {
 	reflect.NewAt(f.goType, unsafe.Pointer(s)).Elem().Grow(n)
 }
 
-// countEntries counts the attributes in b, whose first is known to be sound.
+// countEntries counts the attributes in b up to the first that is malformed.
 func countEntries(b []byte) int {
 	count := 0
 	for len(b) >= headerLen {
