@@ -118,7 +118,7 @@ func environment(o options) []string {
 	var uname unix.Utsname
 	kernel := "unknown"
 	if unix.Uname(&uname) == nil {
-		kernel = unix.ByteSliceToString(uname.Release[:])
+		kernel, _, _ = strings.Cut(unix.ByteSliceToString(uname.Release[:]), "-") // without who built it
 	}
 	lines := []string{
 		time.Now().UTC().Format("2006-01-02"),
