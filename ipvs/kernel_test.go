@@ -20,6 +20,7 @@ import (
 
 	"github.com/gnlgo/gnl"
 	"github.com/gnlgo/gnl/attr"
+	"github.com/gnlgo/gnl/internal/testenv"
 	"github.com/gnlgo/gnl/netlink"
 )
 
@@ -67,6 +68,7 @@ func TestAddressServicesAreCanonical(t *testing.T) {
 
 func TestEveryScheduler(t *testing.T) {
 	c := kernel(t)
+	testenv.LoadLocalitySchedulers(t)
 	for i, name := range []string{"rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "twos"} {
 		s := scheduled(tcp(fmt.Sprintf("1.1.1.1:%d", i+1)), name)
 		err := c.AddService(t.Context(), s)

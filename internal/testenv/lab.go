@@ -134,3 +134,14 @@ func labCommand(t testing.TB, kernel string) string {
 	}
 	return command
 }
+
+// LoadLocalitySchedulers loads the schedulers lblc and lblcr, where they are
+// modules. The kernel loads a scheduler by itself, but with IPVS locked; these two
+// then wait until no network namespace is being removed, which waits for IPVS's
+// lock where one with a balancer is: all hang for ever. A test that has removed
+// such namespaces and wants these schedulers calls this first.
+func LoadLocalitySchedulers(t testing.TB) {
+	t.Helper()
+	Modprobe(t, "ip_vs_lblc")
+	Modprobe(t, "ip_vs_lblcr")
+}

@@ -85,6 +85,7 @@ func (c balancer) ipvsadm(t *testing.T, input string, args ...string) string {
 // schedulers are those that the kernel has, of all that Debian's kernels have.
 func schedulers(t *testing.T, c balancer) []string {
 	t.Helper()
+	testenv.LoadLocalitySchedulers(t)
 	all := []string{"rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "twos"}
 	var there []string
 	for _, name := range all {
