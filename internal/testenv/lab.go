@@ -136,10 +136,11 @@ func labCommand(t testing.TB, kernel string) string {
 }
 
 // LoadLocalitySchedulers loads the schedulers lblc and lblcr, where they are
-// modules. The kernel loads a scheduler by itself, but with IPVS locked; these two
-// then wait until no network namespace is being removed, which waits for IPVS's
-// lock where one with a balancer is: all hang for ever. A test that has removed
-// such namespaces and wants these schedulers calls this first.
+// modules. The kernel loads a scheduler by itself, but with IPVS locked, and a
+// test that added services with all of them hung there now and then in User-Mode
+// Linux. These two register per network namespace, which waits for namespaces
+// that are being removed, and those with a balancer wait for IPVS's lock: that
+// would explain it, but has not been seen to happen.
 func LoadLocalitySchedulers(t testing.TB) {
 	t.Helper()
 	Modprobe(t, "ip_vs_lblc")
