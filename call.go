@@ -72,9 +72,7 @@ func (c *call) flags() netlink.Flags {
 
 // appendHeader begins a message: netlink header and generic netlink header.
 func (o *operation) appendHeader(b []byte, family uint16, flags netlink.Flags) []byte {
-	b = append(b, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, o.command, o.version, 0, 0)
-	setHeader(b[len(b)-payloadAt:], family, flags)
-	return b
+	return append(netlink.BeginMessage(b, family, flags), o.command, o.version, 0, 0)
 }
 
 // send sends the request that has been built.
