@@ -55,6 +55,9 @@
 // sockets are in, each has one of its own. As long as no interface of it has been
 // up, the kernel takes no destination. A kernel whose module ip_vs is not loaded
 // loads it by the family's name, and schedulers by theirs; see also
-// gnl.Config.LoadModules. The kinds of failure are told apart by errors.Is: see
-// [Error].
+// gnl.Config.LoadModules. Where network namespaces with balancers come and go, load
+// ip_vs_lblc and ip_vs_lblcr beforehand, if they are wanted: Linux 6.1, for one,
+// comes to a deadlock, which no context ends, when it loads them for a service
+// while such a namespace is being removed. The kinds of failure are told apart by
+// errors.Is: see [Error].
 package ipvs

@@ -136,11 +136,10 @@ func labCommand(t testing.TB, kernel string) string {
 }
 
 // LoadLocalitySchedulers loads the schedulers lblc and lblcr, where they are
-// modules. The kernel loads a scheduler by itself, but with IPVS locked, and a
-// test that added services with all of them hung there now and then in User-Mode
-// Linux. These two register per network namespace, which waits for namespaces
-// that are being removed, and those with a balancer wait for IPVS's lock: that
-// would explain it, but has not been seen to happen.
+// modules. Left to the kernel, which loads a scheduler with IPVS locked, that is
+// a deadlock while a network namespace with a balancer, as of a test before, is
+// being removed: the modules register per namespace and wait for the removal,
+// and the removal waits for the lock.
 func LoadLocalitySchedulers(t testing.TB) {
 	t.Helper()
 	Modprobe(t, "ip_vs_lblc")
