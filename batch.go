@@ -63,6 +63,7 @@ const (
 	sent                       // must be answered
 	silent                     // sent too, and carried out unless an answer says otherwise
 	finished
+	adding // not encoded yet: that panicked, should it still be so when the batch is done
 )
 
 // AddTo adds the command to a batch and returns its position. The request is
@@ -88,7 +89,7 @@ func (c *Command[Request, Reply]) AddTo(b *Batch, request *Request, reply *Reply
 		b.requests = b.requests[:m.start]
 		b.finish(m, err)
 	} else {
-		m.state, m.err = waiting, nil
+		m.state = waiting
 	}
 	m.end = uint32(len(b.requests))
 	b.added++
@@ -98,6 +99,11 @@ func (c *Command[Request, Reply]) AddTo(b *Batch, request *Request, reply *Reply
 // appendMessage appends a request whose family id and flags are not known yet.
 func (p *compiled[Request, Reply]) appendMessage(b []byte, request *Request) ([]byte, error) {
 	start := len(b)
+	if p.image != nil && request != nil {
+		b = append(b, p.image...)
+		p.request.Fill(b[start+payloadAt:], request)
+		return b, nil
+	}
 	b, err := p.appendTo(p.what.appendHeader(b, 0, 0), request)
 	if err != nil {
 		return b, p.what.failed(false, err)
@@ -105,7 +111,7 @@ func (p *compiled[Request, Reply]) appendMessage(b []byte, request *Request) ([]
 	return netlink.EndMessage(b, start), nil
 }
 
-// add appends a member that is finished, should encoding it panic.
+// add appends a member.
 func (b *Batch) add() *member {
 	if n := len(b.members); n < cap(b.members) {
 		b.members = b.members[:n+1] // what is behind the end is empty already
@@ -114,7 +120,7 @@ func (b *Batch) add() *member {
 	}
 	m := &b.members[len(b.members)-1]
 	m.start = uint32(len(b.requests))
-	m.end, m.state, m.err = m.start, finished, errNotAdded
+	m.end, m.state = m.start, adding
 	return m
 }
 
@@ -129,7 +135,12 @@ func (b *Batch) Reset() {
 
 // Err is the outcome of the command at position i once Do has returned: nil
 // if it was carried out. [ErrUnknownOutcome] says that nobody knows.
-func (b *Batch) Err(i int) error { return b.members[i].err }
+func (b *Batch) Err(i int) error {
+	if m := &b.members[i]; m.state != adding {
+		return m.err
+	}
+	return errNotAdded
+}
 
 // BatchError says that some commands of a batch failed. Batch.Err tells which.
 type BatchError struct {
@@ -180,7 +191,7 @@ func (b *Batch) outcome() error {
 	}
 	var e *BatchError
 	for i := range b.members {
-		if err := b.members[i].err; err != nil {
+		if err := b.Err(i); err != nil {
 			if e == nil {
 				e = &BatchError{Of: len(b.members), First: i, Err: err}
 			}
@@ -250,7 +261,7 @@ func (b *Batch) failFrom(from int, err error) int {
 }
 
 func (b *Batch) fail(m *member, err error) {
-	if m.state != finished {
+	if m.state < finished {
 		b.finish(m, m.of.what.failed(false, err))
 	}
 }

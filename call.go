@@ -45,8 +45,8 @@ type operation struct {
 	resolved atomic.Pointer[resolved] // the family, as it was known last
 }
 
-// begin takes a socket and builds the request up to the point where the
-// family's own header begins. What fails later ends the call with end.
+// begin takes a socket and finds out the family. What fails later ends the call
+// with end.
 func (c *call) begin(ctx context.Context) (err error) {
 	if c.socket, err = c.on.socket(ctx); err != nil {
 		return c.what.failed(c.dump, err)
@@ -56,8 +56,12 @@ func (c *call) begin(ctx context.Context) (err error) {
 		c.socket = nil
 		return err
 	}
-	c.socket.request = c.what.appendHeader(c.socket.request[:0], c.family.id, c.flags())
 	return nil
+}
+
+// beginMessage begins the request, up to where the family's own header stands.
+func (c *call) beginMessage() []byte {
+	return c.what.appendHeader(c.socket.request[:0], c.family.id, c.flags())
 }
 
 func (c *call) flags() netlink.Flags {
@@ -75,9 +79,8 @@ func (o *operation) appendHeader(b []byte, family uint16, flags netlink.Flags) [
 	return append(netlink.BeginMessage(b, family, flags), o.command, o.version, 0, 0)
 }
 
-// send sends the request that has been built.
+// send sends the socket's request.
 func (c *call) send() (err error) {
-	c.socket.request = netlink.EndMessage(c.socket.request, 0)
 	c.x, err = c.socket.conn.Begin(c.socket.request, c.single)
 	c.x.Event, c.sent = c.socket.event, true
 	if err != nil {

@@ -44,8 +44,9 @@ type compiled[Request, Reply any] struct {
 	request attr.Codec[Request]
 	reply   attr.Codec[Reply]
 	what    operation
-	noReply bool // Reply asks for nothing
-	header  int  // length of the family's header in Request, padded
+	image   []byte // of the whole request, but for the family's id, the flags and the numbers; or nil
+	noReply bool   // Reply asks for nothing
+	header  int    // length of the family's header in Request, padded
 	batched batched
 }
 
@@ -70,6 +71,9 @@ func (c *Command[Request, Reply]) compile() (*compiled[Request, Reply], error) {
 		}
 	}
 	p.noReply, p.header = p.reply.Empty(), align(p.request.HeaderLen())
+	if image := p.request.Image(); image != nil {
+		p.image = netlink.EndMessage(append(p.what.appendHeader(nil, 0, 0), image...), 0)
+	}
 	p.batched = batched{
 		what: &p.what, single: c.Single, noReply: p.noReply, views: p.noViews(), headerSize: p.header,
 		decode: func(b []byte, headerSize int, reply any) error { return p.load(b, headerSize, reply.(*Reply)) },
@@ -220,12 +224,7 @@ func (p *compiled[Request, Reply]) send(ctx context.Context, k *call, request *R
 	if err = k.begin(ctx); err != nil {
 		return err
 	}
-	if p.header != k.family.headerSize {
-		err = headerMismatch(p.what.request, p.header, k.family.headerSize)
-	} else {
-		k.socket.request, err = p.appendTo(k.socket.request, request)
-	}
-	if err != nil {
+	if err = p.build(k, request); err != nil {
 		err = k.what.failed(k.dump, err)
 	} else {
 		err = k.send()
@@ -233,6 +232,23 @@ func (p *compiled[Request, Reply]) send(ctx context.Context, k *call, request *R
 	if err != nil {
 		k.end()
 	}
+	return err
+}
+
+// build makes the socket's request.
+func (p *compiled[Request, Reply]) build(k *call, request *Request) (err error) {
+	switch {
+	case p.header != k.family.headerSize:
+		return headerMismatch(p.what.request, p.header, k.family.headerSize)
+	case p.image != nil && request != nil:
+		b := append(k.socket.request[:0], p.image...)
+		setHeader(b, k.family.id, k.flags())
+		p.request.Fill(b[payloadAt:], request)
+		k.socket.request = b
+		return nil
+	}
+	b, err := p.appendTo(k.beginMessage(), request)
+	k.socket.request = netlink.EndMessage(b, 0)
 	return err
 }
 

@@ -130,11 +130,11 @@ func (r *Request) appendTo(k *call) error {
 	if n := align(len(r.UserHeader)); n != k.family.headerSize {
 		return k.what.failed(k.dump, headerMismatch("the request", n, k.family.headerSize))
 	}
-	b := append(k.socket.request, r.UserHeader...)
+	b := append(k.beginMessage(), r.UserHeader...)
 	for len(b)%4 != 0 {
 		b = append(b, 0)
 	}
-	k.socket.request = append(b, r.Attributes...)
+	k.socket.request = netlink.EndMessage(append(b, r.Attributes...), 0)
 	return nil
 }
 

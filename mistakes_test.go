@@ -22,6 +22,12 @@ func TestMistakesAreExplained(t *testing.T) {
 	_, noFamily := c.Do(ctx, gnl.Request{Command: 1})
 	noTags := gnl.Command[untagged, struct{}]{Family: "nlctrl", ID: 3, Name: "getfamily"}
 	_, noTag := noTags.Do(ctx, c, untagged{})
+	numbers := gnl.Command[struct {
+		ID uint16 `nl:"1"`
+	}, struct{}]{Family: "nlctrl", ID: 3, Name: "getfamily"}
+	noRequest := numbers.DoInto(ctx, c, nil, &struct{}{})
+	var batch gnl.Batch
+	batched := batch.Err(numbers.AddTo(&batch, nil, nil))
 	_, noCommand := c.Do(ctx, gnl.Request{Family: "nlctrl", Command: 99})
 	var nested error
 	for _, err := range c.Dump(ctx, gnl.Request{Family: "nlctrl", Command: 3}) {
@@ -47,6 +53,8 @@ func TestMistakesAreExplained(t *testing.T) {
 		{zeroClient, nil, "gnl: nlctrl getfamily: the Client was not made by Open"},
 		{noFamily, nil, "gnl: no family is named in the Command or Request"},
 		{noTag, attr.ErrTag, "gnl: nlctrl getfamily: bad nl tag: no field of gnl_test.untagged has an nl tag (struct{} is a type without attributes)"},
+		{noRequest, attr.ErrTag, "gnl: nlctrl getfamily: attr: bad nl tag: Append was given a nil *struct { ID uint16 \"nl:\\\"1\\\"\" }"},
+		{batched, attr.ErrTag, noRequest.Error()},
 		{noCommand, errors.ErrUnsupported, "gnl: nlctrl command 99: the family has no such command: operation not supported"},
 		{nested, context.DeadlineExceeded, "gnl: nlctrl getfamily: waiting for one of 1 sockets (Config.MaxConns): context deadline exceeded"},
 		{givenUp, net.ErrClosed, "gnl: nlctrl command 3: the Conn was given up: an earlier request was left before its end: use of closed network connection"},

@@ -86,7 +86,8 @@ func (c Codec[T]) UnmarshalHeader(b []byte, v *T) error {
 // decoded from, itself or in what is inside of it.
 func (c Codec[T]) Views() bool { return c.p.views }
 
-// Empty reports whether T asks for nothing: it has neither attributes nor a header.
+// Empty reports whether T asks for nothing: it has neither attributes nor a
+// header, nor methods of its own.
 func (c Codec[T]) Empty() bool {
-	return len(c.p.fields) == 0 && c.p.header == nil && c.p.unknown < 0 && c.p.given < 0
+	return c.p.methods == (methods{}) && len(c.p.fields) == 0 && c.p.header == nil && c.p.unknown < 0 && c.p.given < 0
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // Decoder walks a list of attributes:
@@ -232,6 +233,31 @@ func (d *Decoder) Bitfield32() Bitfield32 {
 
 // Nested returns a decoder for the attributes inside the current one.
 func (d *Decoder) Nested() Decoder { return Decoder{data: d.Bytes()} }
+
+// Find returns the payload of one attribute: the last number of path is its own,
+// those before it lead through the nests that it is in. The payload is a view of
+// b; nil says that there is none. As in [Unmarshal], the last one counts where a
+// number stands more than once in a list.
+//
+// It is for the one thing wanted of a message. A list that has an impossible
+// length on the way is an error that wraps [ErrMalformed].
+func Find(b []byte, path ...uint16) (payload []byte, err error) {
+	for depth, number := range path {
+		payload = nil
+		for i := 0; i >= 0 && i <= len(b)-headerLen; {
+			n := int(binary.NativeEndian.Uint16(b[i : i+2]))
+			if n < headerLen || n > len(b)-i {
+				return nil, &Error{Path: slices.Clone(path[:depth]), Err: badLength(b[i:])}
+			}
+			if binary.NativeEndian.Uint16(b[i+2:i+4])&typeMask == number {
+				payload = b[i+headerLen : i+n : i+n]
+			}
+			i += align(n)
+		}
+		b = payload
+	}
+	return payload, nil
+}
 
 func trimNUL(b []byte) []byte {
 	for len(b) > 0 && b[len(b)-1] == 0 {

@@ -1,8 +1,11 @@
 package attr_test
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/gnlgo/gnl/attr"
@@ -257,5 +260,55 @@ func TestDecoderRandomBytes(t *testing.T) {
 		if n := walkAll(b[:len(b):len(b)], 0); n > len(b)*attr.MaxDepth {
 			t.Fatalf("%d attributes in %d bytes", n, len(b))
 		}
+	}
+}
+
+// Find leads through nests to one attribute: the last of its number.
+func TestFind(t *testing.T) {
+	var e attr.Encoder
+	e.Uint8(7, 1)
+	nest := e.Begin(2)
+	e.Uint16(1, 1)
+	e.Uint16(1, 2)
+	deeper := e.Begin(3)
+	e.Flag(4)
+	e.End(deeper)
+	e.End(nest)
+	e.Uint8(7, 9)
+	b, err := e.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	number := binary.NativeEndian.AppendUint16(nil, 2)
+	for _, c := range []struct {
+		path []uint16
+		want []byte // nil: not there
+	}{
+		{[]uint16{7}, []byte{9}},
+		{[]uint16{2, 1}, number},
+		{[]uint16{2, 3, 4}, []byte{}},
+		{[]uint16{1}, nil},
+		{[]uint16{2, 4}, nil},
+		{[]uint16{5, 1}, nil},
+		{[]uint16{2, 3, 4, 1}, nil},
+		{nil, nil},
+	} {
+		got, err := attr.Find(b, c.path...)
+		if err != nil || !bytes.Equal(got, c.want) || (got == nil) != (c.want == nil) || cap(got) != len(got) {
+			t.Errorf("%v: % x (capacity %d), %v", c.path, got, cap(got), err)
+		}
+	}
+	wantAllocs(t, "Find", 0, func() { _, _ = attr.Find(b, 2, 3, 4) })
+
+	binary.NativeEndian.PutUint16(b[12:], 200) // the first attribute in the nest
+	var bad *attr.Error
+	if got, err := attr.Find(b, 2, 1); got != nil || !errors.Is(err, attr.ErrMalformed) || !errors.As(err, &bad) || !slices.Equal(bad.Path, []uint16{2}) {
+		t.Errorf("a bad length in the nest: % x, %v", got, err)
+	}
+	if got, err := attr.Find(b, 7); err != nil || len(got) != 1 {
+		t.Errorf("a bad length elsewhere: % x, %v", got, err)
+	}
+	if got, err := attr.Find(b[:len(b)-4], 7); got != nil || !errors.Is(err, attr.ErrMalformed) {
+		t.Errorf("cut short: % x, %v", got, err)
 	}
 }

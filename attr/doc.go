@@ -19,14 +19,16 @@
 //
 // [Encoder] and [Decoder] work on single attributes: an Encoder appends to a
 // buffer of the caller's, a Decoder walks one. They fit where a list is read
-// in an order or a manner of its own, and where no struct exists.
+// in an order or a manner of its own, and where no struct exists. [Find] takes a
+// single attribute out of it.
 //
 // [Marshal], [Append] and [Unmarshal] work on structs whose fields are tagged
 // with attribute numbers. A type is compiled to a plan when it is first met;
 // from then on no tag is looked at. They fit nearly everything.
 //
 // [Codec] is the plan of one type, compiled by [CodecOf] at a moment of the
-// caller's choosing, who then also learns of bad tags at that moment.
+// caller's choosing, who then also learns of bad tags at that moment. A type of
+// which nothing but numbers changes has an image besides ([Codec.Image]).
 //
 // [Locate] and [Name] find the attribute at an offset, and what it is called,
 // as the kernel's extended acks need.
@@ -106,7 +108,11 @@
 // A type with the methods AppendBinary and UnmarshalBinary
 // ([encoding.BinaryAppender], [encoding.BinaryUnmarshaler], on the type or on a
 // pointer to it) is its own master: the one appends the payload, the other
-// decodes it, and must copy what it keeps.
+// decodes it, and must copy what it keeps. As the type of a field it needs both.
+// The type given to [Append], [Unmarshal] or a [Codec] may have one of them, which
+// then appends or decodes the whole list; the tags of its fields serve the other
+// direction, and [Name]. Methods that a struct with tags owes to an embedded field
+// alone do not count.
 //
 // # What may be wrong
 //

@@ -58,6 +58,24 @@ func ExampleDecoder() {
 	// Output: lo 65536 <nil>
 }
 
+// One attribute is all that is wanted: number 1 in the nest with number 2.
+func ExampleFind() {
+	var e attr.Encoder
+	e.String(1, "lo")
+	nest := e.Begin(2)
+	e.Uint32(1, 65536)
+	e.End(nest)
+	b, _ := e.Finish()
+
+	mtu, err := attr.Find(b, 2, 1)
+	if err != nil || len(mtu) != 4 {
+		fmt.Println("no MTU", err)
+		return
+	}
+	fmt.Println(binary.NativeEndian.Uint32(mtu))
+	// Output: 65536
+}
+
 // The same list both ways, declared once.
 func ExampleMarshal() {
 	type destination struct {

@@ -1,6 +1,7 @@
 package attr_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
@@ -119,8 +120,10 @@ func FuzzDecoder(f *testing.F) {
 		walk = func(b []byte, depth int) {
 			d := attr.NewDecoder(b)
 			rest := len(b)
+			last := map[uint16][]byte{0x3fff: nil}
 			for d.Next() {
 				p := d.Bytes()
+				last[d.Type()] = p
 				if d.Type() > 0x3fff || d.Raw().Number() != d.Type() || len(p) > attr.MaxPayload || cap(p) != len(p) {
 					t.Fatalf("attribute %#x with %d bytes", d.Raw().Type, len(p))
 				}
@@ -144,6 +147,12 @@ func FuzzDecoder(f *testing.F) {
 			}
 			if d.Next() {
 				t.Fatal("the walk goes on beyond its end")
+			}
+			for number, want := range last {
+				got, err := attr.Find(b, number)
+				if (d.Err() == nil) != (err == nil) || err == nil && (!bytes.Equal(got, want) || (got == nil) != (want == nil)) {
+					t.Fatalf("Find finds %x, %v as attribute %d; the walk %x, %v", got, err, number, want, d.Err())
+				}
 			}
 		}
 		walk(b, 0)

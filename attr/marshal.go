@@ -49,11 +49,29 @@ func noStruct(function string, v any) error {
 
 func (p *plan) marshal(b []byte, base unsafe.Pointer) ([]byte, error) {
 	e := Encoder{buf: b}
-	p.encode(&e, base)
+	if p.methods.appends {
+		p.appendOwn(&e, base)
+	} else {
+		p.encode(&e, base)
+	}
 	if e.err != nil {
 		return e.buf[:len(b)], p.named(e.err)
 	}
 	return e.buf, nil
+}
+
+// appendOwn appends what the type's own method makes of the value at base.
+func (p *plan) appendOwn(e *Encoder, base unsafe.Pointer) {
+	start := len(e.buf)
+	b, err := reflect.NewAt(p.typ, base).Interface().(encoding.BinaryAppender).AppendBinary(e.buf)
+	switch {
+	case err != nil:
+		e.err = err
+	case len(b) < start:
+		e.err = fmt.Errorf("%w: AppendBinary did not append", ErrLength)
+	default:
+		e.buf = append(b, make([]byte, align(len(b)-start)-(len(b)-start))...)
+	}
 }
 
 // encode appends all fields of the struct at base.

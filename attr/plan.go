@@ -127,14 +127,24 @@ type plan struct {
 	shape    []shaped
 	shapeLen int // with the element's header
 
+	image  []byte // what all values are encoded to, but for the numbers; or nil
+	values []value
+
 	given   int  // offset of the field of type Set, or -1
 	unknown int  // offset of the field for unknown attributes, or -1
 	indexed bool // there is a field tagged "index"
 	custom  bool // methods of types are called, if this is the plan of the type given
 	views   bool // likewise: some fields are views of the message
+	methods methods
 
 	header    *layout // of the field for the family's own header, or nil
 	headerOff uintptr
+}
+
+// methods are what the type given to Append or Unmarshal brings of its own.
+type methods struct {
+	appends    bool
+	unmarshals unsafe.Pointer // the method table of its pointer as an encoding.BinaryUnmarshaler, or nil
 }
 
 // conversion is a number that the wire holds in another size or unit than Go.
@@ -155,7 +165,8 @@ func planFor(t reflect.Type) (*plan, error) {
 		if err != nil {
 			v, _ = plans.LoadOrStore(t, err)
 		} else {
-			p.custom, p.views = c.custom, c.views
+			p.custom, p.views, p.methods = c.custom, c.views, methodsOf(t)
+			p.custom = p.custom || p.methods.appends
 			v, _ = plans.LoadOrStore(t, p)
 		}
 	}
@@ -195,6 +206,7 @@ func (c *compiler) plan(t reflect.Type) (*plan, error) {
 	p.planClearing()
 	p.numbered = slices.ContainsFunc(p.entries, func(e entry) bool { return e.wireLen != 0 })
 	p.planShape()
+	p.planImage()
 	p.first = len(p.far) > 0 || p.unknown >= 0 || len(p.spans) > 0
 	return p, nil
 }
@@ -371,9 +383,7 @@ func (c *compiler) resolve(f *field, t reflect.Type, o *options) error {
 	}
 	if custom(t) {
 		c.custom = true
-		u := reflect.New(t).Interface().(encoding.BinaryUnmarshaler)
-		f.methods = (*interfaceHeader)(unsafe.Pointer(&u)).methods
-		f.kind = kindCustom
+		f.kind, f.methods = kindCustom, methodsOf(t).unmarshals
 		return nil
 	}
 
@@ -420,11 +430,33 @@ func (c *compiler) resolve(f *field, t reflect.Type, o *options) error {
 	return nil
 }
 
-// custom reports whether t brings methods of its own.
+// methodsOf finds what methods of its own t, or a pointer to it, brings. What a
+// tagged struct has only from an embedded field is not meant to stand for all of
+// it.
+func methodsOf(t reflect.Type) (m methods) {
+	own := func(method reflect.Type) bool {
+		if t.Kind() == reflect.Struct && tagged(t) {
+			for i := range t.NumField() {
+				f := t.Field(i)
+				if f.Anonymous && (f.Type.Implements(method) || reflect.PointerTo(f.Type).Implements(method)) {
+					return false
+				}
+			}
+		}
+		return reflect.PointerTo(t).Implements(method)
+	}
+	m.appends = own(reflect.TypeFor[encoding.BinaryAppender]())
+	if own(reflect.TypeFor[encoding.BinaryUnmarshaler]()) {
+		u := reflect.New(t).Interface().(encoding.BinaryUnmarshaler)
+		m.unmarshals = (*interfaceHeader)(unsafe.Pointer(&u)).methods
+	}
+	return m
+}
+
+// custom reports whether t brings all methods that a field needs.
 func custom(t reflect.Type) bool {
-	p := reflect.PointerTo(t)
-	return p.Implements(reflect.TypeFor[encoding.BinaryAppender]()) &&
-		p.Implements(reflect.TypeFor[encoding.BinaryUnmarshaler]())
+	m := methodsOf(t)
+	return m.appends && m.unmarshals != nil
 }
 
 // element resolves the element of f, a list.

@@ -38,7 +38,13 @@ func Unmarshal(b []byte, v any) error {
 }
 
 func (p *plan) unmarshal(b []byte, base unsafe.Pointer) error {
-	if err := p.decode(b, base, 0); err != nil {
+	var err error
+	if table := p.methods.unmarshals; table != nil {
+		err = unmarshaler(table, base).UnmarshalBinary(b[:len(b):len(b)])
+	} else {
+		err = p.decode(b, base, 0)
+	}
+	if err != nil {
 		return p.named(err)
 	}
 	return nil
@@ -60,28 +66,26 @@ func (p *plan) decode(b []byte, base unsafe.Pointer, depth int) error {
 		p.clearFirst(base)
 	}
 	var seen Set
-	for len(b) >= headerLen {
+	for i := 0; i >= 0 && i <= len(b)-headerLen; {
 		if p.numbered {
-			var n int
-			n, seen = p.numbers(b, base, seen)
-			if b = b[min(n, len(b)):]; len(b) < headerLen {
+			if i, seen = p.numbers(b, i, base, seen); i > len(b)-headerLen {
 				break
 			}
 		}
-		n := int(binary.NativeEndian.Uint16(b))
-		t := binary.NativeEndian.Uint16(b[2:]) & typeMask
-		if n < headerLen || n > len(b) {
-			return badLength(b)
+		n := int(binary.NativeEndian.Uint16(b[i : i+2]))
+		t := binary.NativeEndian.Uint16(b[i+2:i+4]) & typeMask
+		if n < headerLen || n > len(b)-i {
+			return badLength(b[i:])
 		}
 		if f := p.field(t); f != nil {
-			if err := f.decode(b[headerLen:n], f.at(base), depth, t > 63 || seen.Has(t)); err != nil {
+			if err := f.decode(b[i+headerLen:i+n], f.at(base), depth, t > 63 || seen.Has(t)); err != nil {
 				return within(err, t, f.name)
 			}
 		} else if p.unknown >= 0 {
-			p.keep(b[:n], base)
+			p.keep(b[i:i+n], base)
 		}
 		seen |= 1 << t
-		b = b[min(align(n), len(b)):]
+		i += align(n)
 	}
 	if absent := p.late &^ seen; absent != 0 {
 		p.clearLate(absent, base)
@@ -92,12 +96,11 @@ func (p *plan) decode(b []byte, base unsafe.Pointer, depth int) error {
 	return nil
 }
 
-// numbers stores plain numbers from the beginning of b, up to the first
-// attribute that is something else, or wrong, and returns where that is, which
-// may lie behind the end for want of padding. It exists for speed: most of what
-// the kernel sends is numbers, and a loop without calls keeps its variables in
-// registers.
-func (p *plan) numbers(b []byte, base unsafe.Pointer, seen Set) (i int, given Set) {
+// numbers stores plain numbers from b[i] on, up to the first attribute that is
+// something else, or wrong, and returns where that is, which may lie behind the
+// end for want of padding. It exists for speed: most of what the kernel sends is
+// numbers, and a loop without calls keeps its variables in registers.
+func (p *plan) numbers(b []byte, i int, base unsafe.Pointer, seen Set) (next int, given Set) {
 	entries := p.entries
 	for i >= 0 && i <= len(b)-headerLen {
 		n := int(binary.NativeEndian.Uint16(b[i : i+2]))
@@ -183,8 +186,8 @@ func (f *field) clear(base unsafe.Pointer) {
 // unmarshaler is the value at p as what its pointer type implements. It puts
 // the interface together from the method table found when the plan was
 // compiled: reflection would look that up anew for each value.
-func (f *field) unmarshaler(p unsafe.Pointer) (u encoding.BinaryUnmarshaler) {
-	*(*interfaceHeader)(unsafe.Pointer(&u)) = interfaceHeader{f.methods, p}
+func unmarshaler(table, p unsafe.Pointer) (u encoding.BinaryUnmarshaler) {
+	*(*interfaceHeader)(unsafe.Pointer(&u)) = interfaceHeader{table, p}
 	return u
 }
 
@@ -314,7 +317,7 @@ func (f *field) decode(v []byte, dst unsafe.Pointer, depth int, again bool) erro
 	case kindMap:
 		return f.decodeMap(v, dst, depth)
 	case kindCustom:
-		return f.unmarshaler(dst).UnmarshalBinary(v[:len(v):len(v)])
+		return unmarshaler(f.methods, dst).UnmarshalBinary(v[:len(v):len(v)])
 	}
 	return nil
 }

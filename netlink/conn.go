@@ -93,7 +93,8 @@ type Conn struct {
 	datagrams *unix.Datagrams
 	queued    int    // datagrams received together
 	next      int    // the first of them that has not been looked at
-	rest      []byte // of the current datagram
+	datagram  []byte // the current one
+	at        int    // where its next message begins
 	early     error  // of a receive that was made before it was asked for
 	message   Message
 
@@ -300,14 +301,14 @@ func (c *Conn) Receive(ctx context.Context) (*Message, error) {
 		return nil, net.ErrClosed
 	}
 	for {
-		for len(c.rest) > 0 {
-			n := m.parse(c.rest)
-			if n == 0 {
-				_, _, err := ParseMessage(c.rest)
-				c.rest = nil
+		for c.at < len(c.datagram) {
+			next := m.parse(c.datagram, c.at)
+			if next == 0 {
+				_, _, err := ParseMessage(c.datagram[c.at:])
+				c.at = len(c.datagram)
 				return nil, fmt.Errorf("netlink: receive: %w", err)
 			}
-			c.rest = c.rest[n:]
+			c.at = next
 			if c.trace != nil {
 				c.trace(Received, *m)
 			}
@@ -334,9 +335,9 @@ var (
 )
 
 // Buffered reports whether Receive has a message without a system call.
-func (c *Conn) Buffered() bool { return len(c.rest) > 0 || c.next < c.queued }
+func (c *Conn) Buffered() bool { return c.at < len(c.datagram) || c.next < c.queued }
 
-// fill makes rest the next datagram, which may turn out empty.
+// fill makes datagram the next one, which may turn out empty.
 func (c *Conn) fill(ctx context.Context) error {
 	if c.next < c.queued {
 		return c.take()
@@ -401,11 +402,11 @@ func (c *Conn) receiveOnce() error {
 	case n > len(c.buf):
 		return errTruncated
 	}
-	c.rest = c.buf[:n]
+	c.datagram, c.at = c.buf[:n], 0
 	return nil
 }
 
-// take makes rest the next of the datagrams received together.
+// take makes datagram the next of the datagrams received together.
 func (c *Conn) take() error {
 	b, from, truncated := c.datagrams.At(c.next)
 	c.next++
@@ -415,7 +416,7 @@ func (c *Conn) take() error {
 	case truncated:
 		return errTruncated
 	default:
-		c.rest = b
+		c.datagram, c.at = b, 0
 	}
 	return nil
 }

@@ -50,8 +50,8 @@ func (x *Exchange) Next(ctx context.Context) (*Message, error) {
 		// The rest of a datagram is taken here, what Receive does besides is
 		// rare: a dump is hundreds of messages.
 		m := &c.message
-		if n := m.parse(c.rest); n > 0 && m.Type >= MinType && c.trace == nil {
-			c.rest = c.rest[n:]
+		if next := m.parse(c.datagram, c.at); next > 0 && m.Type >= MinType && c.trace == nil {
+			c.at = next
 		} else {
 			var err error
 			if m, err = c.Receive(ctx); err != nil {

@@ -143,33 +143,35 @@ func EndMessage(b []byte, start int) []byte {
 
 // ParseMessage splits the first message off b. Data is a view of b.
 func ParseMessage(b []byte) (m Message, rest []byte, err error) {
-	switch n := m.parse(b); {
+	switch end := m.parse(b, 0); {
 	case len(b) < HeaderLen:
 		return m, nil, fmt.Errorf("%w: %d bytes where a header of %d should be", ErrMalformed, len(b), HeaderLen)
-	case n == 0:
+	case end == 0:
 		return m, nil, fmt.Errorf("%w: length %d with %d bytes left", ErrMalformed, m.Length, len(b))
 	default:
-		return m, b[n:], nil
+		return m, b[min(end, len(b)):], nil
 	}
 }
 
-// parse makes m the first message of b and returns how many bytes it takes,
-// padding included; 0 if its length is impossible.
-func (m *Message) parse(b []byte) int {
-	if len(b) < HeaderLen {
+// parse makes m the message at b[at] and returns where the next one begins, which
+// may lie behind the end: the last message of a datagram need not be padded. It
+// returns 0 if there is none, or its length is impossible.
+func (m *Message) parse(b []byte, at int) (next int) {
+	if at > len(b)-HeaderLen {
 		return 0
 	}
-	m.Length = binary.NativeEndian.Uint32(b)
-	m.Type = binary.NativeEndian.Uint16(b[4:])
-	m.Flags = Flags(binary.NativeEndian.Uint16(b[6:]))
-	m.Sequence = binary.NativeEndian.Uint32(b[8:])
-	m.PortID = binary.NativeEndian.Uint32(b[12:])
-	if m.Length < HeaderLen || uint64(m.Length) > uint64(len(b)) {
+	h := b[at : at+HeaderLen]
+	m.Length = binary.NativeEndian.Uint32(h)
+	m.Type = binary.NativeEndian.Uint16(h[4:])
+	m.Flags = Flags(binary.NativeEndian.Uint16(h[6:]))
+	m.Sequence = binary.NativeEndian.Uint32(h[8:])
+	m.PortID = binary.NativeEndian.Uint32(h[12:])
+	if m.Length < HeaderLen || uint64(m.Length) > uint64(len(b)-at) {
 		return 0
 	}
-	n := int(m.Length)
-	m.Data = b[HeaderLen:n:n]
-	return min(align(n), len(b)) // the last message of a datagram need not be padded
+	end := at + int(m.Length)
+	m.Data = b[at+HeaderLen : end : end]
+	return at + align(int(m.Length))
 }
 
 func align(n int) int { return (n + 3) &^ 3 }

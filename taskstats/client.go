@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/gnlgo/gnl"
+	"github.com/gnlgo/gnl/attr"
 	"github.com/gnlgo/gnl/internal/unix"
 )
 
@@ -19,34 +20,50 @@ const (
 	familyVersion = 1
 )
 
-// A request names one task or one thread group (TASKSTATS_CMD_ATTR_*), and the
-// reply has its statistics in a nest (TASKSTATS_TYPE_*).
+// A request names one task or one thread group (TASKSTATS_CMD_ATTR_*).
 type (
 	taskRequest struct {
 		PID uint32 `nl:"1,name=pid"`
 	}
-	taskReply struct {
-		Task struct {
-			PID   uint32 `nl:"1"`
-			Stats *Stats `nl:"3"`
-		} `nl:"4"`
-	}
 	groupRequest struct {
 		TGID uint32 `nl:"2,name=tgid"`
-	}
-	groupReply struct {
-		Group struct {
-			TGID  uint32 `nl:"2"`
-			Stats *Stats `nl:"3"`
-		} `nl:"5"`
 	}
 )
 
 // TASKSTATS_CMD_GET, answered by TASKSTATS_CMD_NEW.
 var (
-	getTask  = gnl.Command[taskRequest, taskReply]{Family: family, ID: 1, Name: "get", Version: familyVersion, Single: true}
-	getGroup = gnl.Command[groupRequest, groupReply]{Family: family, ID: 1, Name: "get", Version: familyVersion, Single: true}
+	getTask  = gnl.Command[taskRequest, reply]{Family: family, ID: 1, Name: "get", Version: familyVersion, Single: true}
+	getGroup = gnl.Command[groupRequest, reply]{Family: family, ID: 1, Name: "get", Version: familyVersion, Single: true}
 )
+
+// reply is the answer to either: the statistics in a nest (TASKSTATS_TYPE_*).
+type reply struct {
+	stats *Stats // where they go
+	tgid  int    // of the group asked for; 0: it was a task
+	given bool
+}
+
+const (
+	typeStats    = 3 // TASKSTATS_TYPE_STATS
+	typeAggrPID  = 4 // TASKSTATS_TYPE_AGGR_PID
+	typeAggrTGID = 5 // TASKSTATS_TYPE_AGGR_TGID
+)
+
+// UnmarshalBinary decodes the reply's attributes. It takes the one that matters:
+// asking for all tasks of a machine is what this package is for, and fields with
+// tags would cost as much again as the statistics themselves.
+func (r *reply) UnmarshalBinary(b []byte) error {
+	nest := uint16(typeAggrPID)
+	if r.tgid != 0 {
+		nest = typeAggrTGID
+	}
+	stats, err := attr.Find(b, nest, typeStats)
+	if err == nil && stats != nil {
+		err = r.stats.decode(stats, 0)
+	}
+	r.given = stats != nil
+	return err
+}
 
 // Client asks for statistics. It is safe for concurrent use, as the gnl.Client
 // behind it is.
@@ -85,12 +102,12 @@ func (c *Client) PIDInto(ctx context.Context, pid int, s *Stats) error {
 	if q == nil {
 		q = new(taskQuery)
 	}
-	q.request.PID, q.reply.Task.Stats = uint32(pid), s
+	q.request.PID, q.reply.stats = uint32(pid), s
 	err := getTask.DoInto(ctx, c.gnl, &q.request, &q.reply)
 	if err == nil {
 		err = q.reply.finish()
 	}
-	q.reply.Task.Stats = nil
+	q.reply.stats = nil
 	c.task.Store(q)
 	if err != nil {
 		return explain(fmt.Sprintf("pid %d", pid), err, nil)
@@ -121,12 +138,12 @@ func (c *Client) TGIDInto(ctx context.Context, tgid int, s *Stats) error {
 	if q == nil {
 		q = new(groupQuery)
 	}
-	q.request.TGID, q.reply.Group.Stats = uint32(tgid), s
+	q.request.TGID, q.reply.stats, q.reply.tgid = uint32(tgid), s, tgid
 	err := getGroup.DoInto(ctx, c.gnl, &q.request, &q.reply)
 	if err == nil {
-		err = q.reply.finish(tgid)
+		err = q.reply.finish()
 	}
-	q.reply.Group.Stats = nil
+	q.reply.stats = nil
 	c.group.Store(q)
 	if err != nil {
 		return explain(fmt.Sprintf("tgid %d", tgid), err, nil)
@@ -163,32 +180,25 @@ func checkPID(what string, pid int) error {
 type (
 	taskQuery struct {
 		request taskRequest
-		reply   taskReply
+		reply   reply
 	}
 	groupQuery struct {
 		request groupRequest
-		reply   groupReply
+		reply   reply
 	}
 )
 
 var errNoStats = errors.New("the reply has no statistics")
 
-// finish completes a decoded reply: that this is no group is not in the struct.
-func (r *taskReply) finish() error {
-	s := r.Task.Stats
-	if s == nil {
+// finish completes a decoded reply: what the statistics are about is not in
+// them.
+func (r *reply) finish() error {
+	if !r.given {
 		return errNoStats
 	}
-	s.Group = false
-	return nil
-}
-
-// finish completes a decoded reply: whose sums they are is not in the struct.
-func (r *groupReply) finish(tgid int) error {
-	s := r.Group.Stats
-	if s == nil {
-		return errNoStats
+	r.stats.Group = r.tgid != 0
+	if r.stats.Group {
+		r.stats.TGID = r.tgid
 	}
-	s.Group, s.TGID = true, tgid
 	return nil
 }

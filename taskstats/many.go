@@ -47,7 +47,7 @@ func (c *Client) ManyInto(ctx context.Context, results []Result) error {
 	defer manyQueries.Put(m)
 	var first error
 	for len(results) > 0 {
-		part := results[:min(len(results), len(m.tasks))]
+		part := results[:min(len(results), len(m.replies))]
 		results = results[len(part):]
 		m.ask(ctx, c.gnl, part)
 		for i := range part {
@@ -61,10 +61,8 @@ func (c *Client) ManyInto(ctx context.Context, results []Result) error {
 
 // manyQuery is the memory of a batch of queries.
 type manyQuery struct {
-	batch  gnl.Batch
-	tasks  [256]taskReply
-	groups [256]groupReply
-	at     [256]int // position of each in the batch
+	batch   gnl.Batch
+	replies [256]reply
 }
 
 var manyQueries = sync.Pool{New: func() any { return new(manyQuery) }}
@@ -74,7 +72,7 @@ func (m *manyQuery) ask(ctx context.Context, client *gnl.Client, results []Resul
 		// Keep nobody's memory.
 		m.batch.Reset()
 		for i := range results {
-			m.tasks[i].Task.Stats, m.groups[i].Group.Stats = nil, nil
+			m.replies[i].stats = nil
 		}
 	}()
 	for i := range results {
@@ -82,27 +80,25 @@ func (m *manyQuery) ask(ctx context.Context, client *gnl.Client, results []Resul
 		if r.Err = checkPID(r.kind(), r.PID); r.Err != nil {
 			continue
 		}
+		m.replies[i] = reply{stats: &r.Stats}
 		if r.Group {
-			m.groups[i].Group.Stats = &r.Stats
-			m.at[i] = getGroup.AddTo(&m.batch, &groupRequest{uint32(r.PID)}, &m.groups[i])
+			m.replies[i].tgid = r.PID
+			getGroup.AddTo(&m.batch, &groupRequest{uint32(r.PID)}, &m.replies[i])
 		} else {
-			m.tasks[i].Task.Stats = &r.Stats
-			m.at[i] = getTask.AddTo(&m.batch, &taskRequest{uint32(r.PID)}, &m.tasks[i])
+			getTask.AddTo(&m.batch, &taskRequest{uint32(r.PID)}, &m.replies[i])
 		}
 	}
 	_ = m.batch.Do(ctx, client) // the outcomes are looked at one by one
+	at := 0                     // in the batch
 	for i := range results {
 		r := &results[i]
 		if r.Err != nil {
 			continue
 		}
-		err := m.batch.Err(m.at[i])
-		switch {
-		case err != nil:
-		case r.Group:
-			err = m.groups[i].finish(r.PID)
-		default:
-			err = m.tasks[i].finish()
+		err := m.batch.Err(at)
+		at++
+		if err == nil {
+			err = m.replies[i].finish()
 		}
 		if err != nil {
 			r.Err = explain(fmt.Sprintf("%s %d", r.kind(), r.PID), err, nil)

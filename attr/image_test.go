@@ -1,0 +1,118 @@
+package attr_test
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+
+	"github.com/gnlgo/gnl/attr"
+)
+
+// checkImage checks that the filled image of T is what Append makes of it.
+func checkImage[T any](t *testing.T) {
+	t.Helper()
+	c := codecOf[T](t)
+	image := c.Image()
+	if image == nil {
+		t.Errorf("%T has no image", *new(T))
+		return
+	}
+	kept := bytes.Clone(image)
+	r := rand.New(rand.NewPCG(5, 6))
+	for range 50 {
+		var v T
+		fill(r, reflect.ValueOf(&v).Elem(), "", 0)
+		b := append([]byte("before"), image...)
+		c.Fill(b[6:], &v)
+		if want, err := c.Append([]byte("before"), &v); err != nil || !bytes.Equal(b, want) {
+			t.Fatalf("%+v: image\n% x, Append\n% x, %v", v, b, want, err)
+		}
+	}
+	if !bytes.Equal(image, kept) {
+		t.Errorf("%T: the image has changed", *new(T))
+	}
+}
+
+// The image of numbers that are always there, in any width and order and within
+// nests, filled with those of a value, is what Append makes of the value.
+func TestImageIsWhatAppendMakes(t *testing.T) {
+	checkImage[struct {
+		A uint32 `nl:"1"`
+	}](t)
+	checkImage[numbers](t)
+	checkImage[struct {
+		A int8   `nl:"9"`
+		B int16  `nl:"3"`
+		C uint16 `nl:"2,be"`
+		D int32  `nl:"4,be"`
+		E uint64 `nl:"5,be"`
+		F int64  `nl:"16383"`
+	}](t)
+	type inner struct {
+		A uint8  `nl:"1"`
+		B uint64 `nl:"2"`
+	}
+	checkImage[struct {
+		Before uint16 `nl:"1"`
+		Nest   inner  `nl:"2"`
+		Old    inner  `nl:"3,noflag"`
+		Deep   struct {
+			Deeper struct{ inner } `nl:"1"`
+		} `nl:"4"`
+		Unmentioned string
+		After       uint16 `nl:"5"`
+	}](t)
+}
+
+// What may be absent, or has no fixed length, has no image.
+func TestNoImage(t *testing.T) {
+	type number struct {
+		A uint32 `nl:"1,omitzero"`
+	}
+	for name, image := range map[string][]byte{
+		"nothing": codecOf[struct{}](t).Image(),
+		"zero":    codecOf[number](t).Image(),
+		"nest": codecOf[struct {
+			A uint32 `nl:"1"`
+			N number `nl:"2"`
+		}](t).Image(),
+		"pointer": codecOf[struct {
+			A *uint32 `nl:"1"`
+		}](t).Image(),
+		"string": codecOf[struct {
+			A uint32 `nl:"1"`
+			S string `nl:"2"`
+		}](t).Image(),
+		"flag": codecOf[struct {
+			F bool `nl:"1"`
+		}](t).Image(),
+		"auto": codecOf[struct {
+			A uint64 `nl:"1,auto"`
+		}](t).Image(),
+		"pad": codecOf[struct {
+			A uint32   `nl:"1"`
+			_ struct{} `nl:"2,pad"`
+			B uint64   `nl:"3"`
+		}](t).Image(),
+		"unknown": codecOf[struct {
+			A    uint32     `nl:"1"`
+			More []attr.Raw `nl:"unknown"`
+		}](t).Image(),
+		"header": codecOf[struct {
+			Header [2]uint32 `nl:"header"`
+			A      uint32    `nl:"1"`
+		}](t).Image(),
+		"methods": codecOf[wholeAppender](t).Image(),
+	} {
+		if image != nil {
+			t.Errorf("%s: image % x", name, image)
+		}
+	}
+}
+
+func TestFillDoesNotAllocate(t *testing.T) {
+	c := codecOf[numbers](t)
+	b := bytes.Clone(c.Image())
+	wantAllocs(t, "Fill", 0, func() { c.Fill(b, &numbers{1, 2, 3, 4}) })
+}
