@@ -23,7 +23,10 @@ type process struct {
 // start starts the worker of an implementation. It inherits the calling thread's network namespace.
 func start(o options, name string) (*process, error) {
 	cmd := exec.Command("/proc/self/exe", "worker", name)
-	if inC[name] {
+	switch {
+	case name == "threaded":
+		cmd = exec.Command(filepath.Join(o.workers, "raw"), o.testdata, name)
+	case inC[name]:
 		cmd = exec.Command(filepath.Join(o.workers, name), o.testdata)
 	}
 	cmd.Stderr = os.Stderr

@@ -51,6 +51,6 @@ var rows = []row{
 
 // The implementations in the order of the table, and which of them are programs in C.
 var (
-	implementations = []string{"gnl", "bulk", "libmnl", "libnl", "mdlayher", "vishvananda"}
-	inC             = map[string]bool{"raw": true, "hand": true, "bulk": true, "libmnl": true, "libnl": true}
+	implementations = []string{"gnl", "threaded", "bulk", "libmnl", "libnl", "mdlayher", "vishvananda"}
+	inC             = map[string]bool{"raw": true, "hand": true, "threaded": true, "bulk": true, "libmnl": true, "libnl": true}
 )

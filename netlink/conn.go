@@ -301,30 +301,33 @@ func (c *Conn) Receive(ctx context.Context) (*Message, error) {
 		return nil, net.ErrClosed
 	}
 	for {
-		for c.at < len(c.datagram) {
-			next := m.parse(c.datagram, c.at)
-			if next == 0 {
-				_, _, err := ParseMessage(c.datagram[c.at:])
-				c.at = len(c.datagram)
-				return nil, fmt.Errorf("netlink: receive: %w", err)
+		if c.at >= len(c.datagram) {
+			if err := c.advance(ctx); err != nil {
+				return nil, err
 			}
-			c.at = next
-			if c.trace != nil {
-				c.trace(Received, *m)
-			}
-			switch m.Type {
-			case TypeNoop:
-			case TypeOverrun:
-				return nil, errOverrun
-			case TypeDone:
-				c.dump = false
-				return m, nil
-			default:
-				return m, nil
-			}
+			continue // a datagram may be empty
 		}
-		if err := c.fill(ctx); err != nil {
-			return nil, err
+		next := m.parse(c.datagram, c.at)
+		if next == 0 {
+			_, _, err := ParseMessage(c.datagram[c.at:])
+			c.at = len(c.datagram)
+			return nil, fmt.Errorf("netlink: receive: %w", err)
+		}
+		c.at = next
+		if c.trace != nil {
+			c.trace(Received, *m)
+		}
+		switch {
+		case m.Type >= MinType:
+			return m, nil
+		case m.Type == TypeNoop:
+		case m.Type == TypeOverrun:
+			return nil, errOverrun
+		case m.Type == TypeDone:
+			c.dump = false
+			return m, nil
+		default:
+			return m, nil
 		}
 	}
 }
@@ -337,11 +340,16 @@ var (
 // Buffered reports whether Receive has a message without a system call.
 func (c *Conn) Buffered() bool { return c.at < len(c.datagram) || c.next < c.queued }
 
-// fill makes datagram the next one, which may turn out empty.
-func (c *Conn) fill(ctx context.Context) error {
+// advance makes datagram the next one, which may turn out empty.
+func (c *Conn) advance(ctx context.Context) error {
 	if c.next < c.queued {
 		return c.take()
 	}
+	return c.fill(ctx)
+}
+
+// fill is advance by a system call.
+func (c *Conn) fill(ctx context.Context) error {
 	err := c.early
 	c.early = nil
 	if err == nil {

@@ -1,6 +1,6 @@
 /*
  * The worker "bulk": the limit of the rows in which many messages go together. C, decoding nothing, with the system calls
- * that a careful library would make: one send for a batch, its answers as they come; and events in bulk, together with
+ * that a careful library would make: one send for a batch, and its answers in bulk; and events in bulk, together with
  * their senders' addresses, since on a group others than the kernel may write.
  */
 #define _GNU_SOURCE
@@ -98,9 +98,13 @@ static int run_batch(void *state, long n)
 	for (; n > 0; n -= BATCH) {
 		if (sendto(s->fd, s->batch, s->len, 0, (struct sockaddr *)&kernel, sizeof kernel) < 0)
 			return fail("sendto: %s", strerror(errno));
-		for (long i = 0; i < s->answers; i++)
-			if (recvfrom(s->fd, s->buffers[0], RECEIVE_BUFFER, 0, NULL, NULL) < NLMSG_HDRLEN)
-				return fail("recvfrom: %s", strerror(errno));
+		for (long i = 0; i < s->answers;) {
+			int got = recvmmsg(s->fd, s->headers, AT_ONCE, MSG_DONTWAIT, NULL);
+
+			if (got <= 0)
+				return fail("recvmmsg: %s", strerror(errno));
+			i += got;
+		}
 	}
 	const struct nlmsghdr *h = (const struct nlmsghdr *)s->buffers[0];
 	if (h->nlmsg_type == NLMSG_ERROR && *(int *)NLMSG_DATA(h) != 0)

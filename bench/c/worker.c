@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static char why[256] = "no reason given";
 static const char *testdata;
@@ -111,16 +112,26 @@ static long long burst(const struct row *row, void **state, long n)
 	return total;
 }
 
+static void *sleep_forever(void *arg)
+{
+	for (;;)
+		pause();
+	return arg;
+}
+
 int worker(int argc, char **argv, const struct row *rows, size_t nrows)
 {
 	char line[256], name[64];
+	pthread_t id;
 	long n;
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: %s TESTDATA\n", argv[0]);
+	if (argc != 2 && !(argc == 3 && strcmp(argv[2], "threaded") == 0)) {
+		fprintf(stderr, "usage: %s TESTDATA [threaded]\n", argv[0]);
 		return 2;
 	}
 	testdata = argv[1];
+	if (argc == 3 && pthread_create(&id, NULL, sleep_forever, NULL) != 0)
+		return 1;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	while (fgets(line, sizeof line, stdin)) {
 		size_t i = 0;

@@ -25,7 +25,10 @@ struct row {
 	int threads;
 };
 
-/* worker is the main program of every worker. Its argument is the folder of recorded messages. */
+/*
+ * worker is the main program of every worker. Its argument is the folder of recorded messages. With a second one,
+ * "threaded", the process has another thread, which sleeps.
+ */
 int worker(int argc, char **argv, const struct row *rows, size_t n);
 
 /* fail notes why, for the driver, and returns -1. */
