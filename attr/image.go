@@ -2,6 +2,7 @@ package attr
 
 import (
 	"encoding/binary"
+	"slices"
 	"unsafe"
 )
 
@@ -42,20 +43,19 @@ func (p *plan) planImage() {
 }
 
 // Image returns what every value of T is encoded to, but for the numbers, which
-// [Codec.Fill] puts into a copy. It is nil unless T is made of numbers that are
-// always there, and nests of such; what is not a plain number (a string, a flag, a
-// pointer, a field with omitzero, a type's own method) has no image.
-//
-// Together the two are [Codec.Append] for small requests that are made again and
-// again.
+// [Codec.Fill] puts into a copy: together they are [Codec.Append] for small
+// requests that are made again and again. It is nil unless T is made of numbers
+// that are always there, and of nests of such. A string, a flag, a pointer, a
+// field with omitzero, a type with a method of its own: none of these has an
+// image.
 func (c Codec[T]) Image() []byte {
 	if c.p.methods.appends {
 		return nil
 	}
-	return c.p.image
+	return slices.Clone(c.p.image)
 }
 
-// Fill puts the numbers of v into b, a copy of the [Codec.Image].
+// Fill puts the numbers of v into b, which begins with a copy of the image.
 func (c Codec[T]) Fill(b []byte, v *T) {
 	base := unsafe.Pointer(v)
 	for i := range c.p.values {

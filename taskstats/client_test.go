@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -282,12 +283,17 @@ func TestTGIDIsTheSumOfItsThreads(t *testing.T) {
 	c, _ := open(t)
 	ctx := t.Context()
 	pid, _ := startWork(t)
-	tids, err := appendIDs(nil, fmt.Sprintf("/proc/%d/task", pid))
-	if err != nil || len(tids) < 3 {
-		t.Fatal(tids, err)
+	threads := func() []int {
+		tids, err := appendIDs(nil, fmt.Sprintf("/proc/%d/task", pid))
+		if err != nil || len(tids) < 3 {
+			t.Fatal(tids, err)
+		}
+		return tids
 	}
-	// Go's threads are not quite still: take what did not change meanwhile.
+	// Go's threads are not quite still, and it begins new ones: take what did not
+	// change meanwhile.
 	for attempt := 0; ; attempt++ {
+		tids := threads()
 		before, err := c.TGID(ctx, pid)
 		if err != nil {
 			t.Fatal(err)
@@ -312,7 +318,7 @@ func TestTGIDIsTheSumOfItsThreads(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if before.CPUVirtualTime != g.CPUVirtualTime && attempt < 50 {
+		if (before.CPUVirtualTime != g.CPUVirtualTime || !slices.Equal(tids, threads())) && attempt < 50 {
 			time.Sleep(10 * time.Millisecond)
 			continue
 		}

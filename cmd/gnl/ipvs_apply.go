@@ -57,7 +57,7 @@ apply the file again makes up for the rest.
 		},
 	}
 	flags.addTo(cmd)
-	cmd.Flags().DurationVar(&drain, "drain", 0, "wait that long for the connections of what is to be removed")
+	cmd.Flags().Var((*duration)(&drain), "drain", "wait that long for the connections of what is to be removed")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be changed, as gnl ipvs plan does")
 	cmd.RegisterFlagCompletionFunc("drain", cobra.NoFileCompletions)
 	return cmd

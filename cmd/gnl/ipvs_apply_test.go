@@ -171,7 +171,7 @@ func TestIPVSMistakesInFilesAreExplained(t *testing.T) {
 			{"plan --format json " + good, 1, ""},
 			{"plan -", 1, "stdin: the file is empty"},
 			{"apply --drain -1s " + good, 2, "--drain -1s is negative\n"},
-			{"apply --drain soon " + good, 2, `--drain "soon" is not a duration such as 500ms, 10s or 2m` + "\n"},
+			{"apply --drain soon " + good, 2, `--drain "soon" is not a number of seconds, or a duration such as 500ms or 2m` + "\n"},
 			{"export --format toml", 2, `no format "toml": the formats are yaml, json and ipvsadm` + "\n"},
 			{"export --format auto", 2, `no format "auto": `},
 			{"export --json --format yaml", 2, "--json and --format yaml exclude one another\n"},

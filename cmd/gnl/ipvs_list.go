@@ -17,6 +17,7 @@ import (
 
 // listFlags are the flags of gnl ipvs list.
 type listFlags struct {
+	service             serviceFlags
 	stats, rates, exact bool
 	watch               bool
 	interval            time.Duration
@@ -55,13 +56,15 @@ seconds, and what the kernel counts stands beside. Rates are per second.`,
 			return a.ipvsList(cmd, args, flags)
 		},
 	}
+	flags.service.addTo(a, cmd)
 	cmd.Flags().BoolVar(&flags.stats, "stats", false, "totals: connections, packets, bytes")
 	cmd.Flags().BoolVar(&flags.rates, "rates", false, "rates: connections, packets and bytes a second")
 	cmd.Flags().BoolVar(&flags.exact, "exact", false, "numbers with all their digits")
 	cmd.Flags().BoolVar(&flags.watch, "watch", false, "show it again and again")
-	cmd.Flags().DurationVar(&flags.interval, "interval", time.Second, "with --watch: how often")
+	flags.interval = time.Second
+	cmd.Flags().Var((*duration)(&flags.interval), "interval", "with --watch: how often")
 	cmd.Flags().UintVar(&flags.until.count, "count", 0, "with --watch: end after `N` listings")
-	cmd.Flags().DurationVar(&flags.until.after, "for", 0, "with --watch: end after that long")
+	cmd.Flags().Var((*duration)(&flags.until.after), "for", "with --watch: end after that long")
 	// Of ipvsadm's users -n has become a habit. Here no address is ever a name.
 	cmd.Flags().BoolP("numeric", "n", false, "")
 	cmd.Flags().MarkHidden("numeric")
@@ -86,6 +89,13 @@ func (a *app) ipvsList(cmd *cobra.Command, args []string, flags listFlags) error
 	ids, err := parseServices(args)
 	if err != nil {
 		return err
+	}
+	if flags.service.given(cmd) {
+		id, _, err := flags.service.service(cmd, nil)
+		if err != nil {
+			return err
+		}
+		ids = append([]ipvs.ServiceID{id}, ids...)
 	}
 	if flags.watch {
 		return a.watchPools(cmd.Context(), ids, flags)

@@ -84,6 +84,9 @@ fwmark:10:ipv6  1000000  5000000   4000000  3221225472  42949672960      12     
 	}
 	b.explains(t, []mistake{
 		{"list nothing", 2, `"nothing" is no service: `},
+		{"list -t nothing", 2, `"nothing" is no address: `},
+		{"list -t 10.0.0.1:80 -u 10.0.0.1:80", 2, "--tcp-service and --udp-service exclude one another\n"},
+		{"list -6", 2, "--ipv6 is for --fwmark-service: "},
 		{"list --interval 1s", 2, "--interval is for --watch\n"},
 		{"list --count 1", 2, "--count is for --watch\n"},
 		{"list --for 1s", 2, "--for is for --watch\n"},
@@ -91,6 +94,12 @@ fwmark:10:ipv6  1000000  5000000   4000000  3221225472  42949672960      12     
 		{"list --watch --for -1s --json", 2, "--for -1s is negative\n"},
 		{"list --watch", 2, "--watch needs a terminal; with --json it writes a line every time\n"},
 	})
+	for _, line := range []string{"list -t 10.0.0.1:80", "list --tcp-service 10.0.0.1:80 --json", "list -6 -f 10 --rates", "list -f 10 -6 tcp:10.0.0.1:80"} {
+		named := strings.NewReplacer("--tcp-service ", "tcp:", "-t ", "tcp:", "-6 -f 10", "fwmark:10:ipv6", "-f 10 -6", "fwmark:10:ipv6").Replace(line)
+		if diff := cmp.Diff(b.must(named), b.must(line)); diff != "" {
+			t.Errorf("%s differs from %s:\n%s", line, named, diff)
+		}
+	}
 	r := b.run("list", "tcp:10.0.0.1:81", "fwmark:10:ipv6")
 	if r.code != 1 || strings.Count(r.stdout, "\n") != 3 || !strings.HasPrefix(r.stderr, "gnl: no service tcp:10.0.0.1:81: there are ") {
 		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)

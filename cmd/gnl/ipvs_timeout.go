@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -61,17 +60,4 @@ func (p *persistence) Set(s string) error {
 	}
 	*p = persistence{s, d}
 	return err
-}
-
-// shortDuration gives a duration without zeros at its end: "5m", "1h30m", "90s"
-// is "1m30s".
-func shortDuration(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }

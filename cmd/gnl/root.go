@@ -44,7 +44,8 @@ and 2 for a command line that is wrong.`,
 
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.netns, "netns", "", "work in another network namespace: a `name` of \"ip netns\", a path, or the pid of a process in it")
-	flags.DurationVar(&a.timeout, "timeout", 10*time.Second, "give up on requests after this long (0: never); streams are not limited")
+	a.timeout = 10 * time.Second
+	flags.Var((*duration)(&a.timeout), "timeout", "give up on requests after this long (0: never); streams are not limited")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "show the messages sent and received, decoded, on stderr")
 	flags.BoolVar(&a.json, "json", false, "write JSON")
 	root.RegisterFlagCompletionFunc("netns", completeNamespaces)
@@ -228,7 +229,7 @@ func seeHelp(cmd *cobra.Command) string {
 func kindOf(f *pflag.Flag) string {
 	switch f.Value.Type() {
 	case "duration":
-		return "a duration such as 500ms, 10s or 2m"
+		return "a number of seconds, or a duration such as 500ms or 2m"
 	case "uint", "uint32":
 		return "a number from 0 up"
 	case "uint16":

@@ -49,7 +49,7 @@ type limits struct {
 
 func (l *limits) addTo(cmd *cobra.Command, what string) {
 	cmd.Flags().UintVarP(&l.count, "count", "n", 0, "end after `N` "+what)
-	cmd.Flags().DurationVar(&l.after, "for", 0, "end after that long")
+	cmd.Flags().Var((*duration)(&l.after), "for", "end after that long")
 	cmd.RegisterFlagCompletionFunc("count", cobra.NoFileCompletions)
 	cmd.RegisterFlagCompletionFunc("for", cobra.NoFileCompletions)
 }
