@@ -95,7 +95,9 @@ func (a *app) ipvsList(cmd *cobra.Command, args []string, flags listFlags) error
 		if err != nil {
 			return err
 		}
-		ids = append([]ipvs.ServiceID{id}, ids...)
+		if !slices.Contains(ids, id) {
+			ids = append([]ipvs.ServiceID{id}, ids...)
+		}
 	}
 	if flags.watch {
 		return a.watchPools(cmd.Context(), ids, flags)

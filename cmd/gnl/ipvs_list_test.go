@@ -94,7 +94,7 @@ fwmark:10:ipv6  1000000  5000000   4000000  3221225472  42949672960      12     
 		{"list --watch --for -1s --json", 2, "--for -1s is negative\n"},
 		{"list --watch", 2, "--watch needs a terminal; with --json it writes a line every time\n"},
 	})
-	for _, line := range []string{"list -t 10.0.0.1:80", "list --tcp-service 10.0.0.1:80 --json", "list -6 -f 10 --rates", "list -f 10 -6 tcp:10.0.0.1:80"} {
+	for _, line := range []string{"list -t 10.0.0.1:80", "list --tcp-service 10.0.0.1:80 --json", "list -6 -f 10 --rates", "list -f 10 -6 tcp:10.0.0.1:80", "list -t 10.0.0.1:80 tcp:10.0.0.1:80"} {
 		named := strings.NewReplacer("--tcp-service ", "tcp:", "-t ", "tcp:", "-6 -f 10", "fwmark:10:ipv6", "-f 10 -6", "fwmark:10:ipv6").Replace(line)
 		if diff := cmp.Diff(b.must(named), b.must(line)); diff != "" {
 			t.Errorf("%s differs from %s:\n%s", line, named, diff)
