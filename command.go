@@ -65,12 +65,15 @@ func (c *Command[Request, Reply]) compile() (*compiled[Request, Reply], error) {
 	if p.reply, err = attr.CodecOf[Reply](); err != nil {
 		return nil, p.what.failed(false, err)
 	}
-	for t, empty := range map[reflect.Type]bool{reflect.TypeFor[Request](): p.request.Empty(), reflect.TypeFor[Reply](): p.reply.Empty()} {
-		if empty && t.NumField() > 0 {
-			return nil, p.what.failed(false, fmt.Errorf("%w: no field of %s has an nl tag (struct{} is a type without attributes)", attr.ErrTag, t))
+	for _, side := range []struct {
+		typ reflect.Type
+		has bool
+	}{{reflect.TypeFor[Request](), p.request.Appends()}, {reflect.TypeFor[Reply](), p.reply.Unmarshals()}} {
+		if !side.has && side.typ.NumField() > 0 {
+			return nil, p.what.failed(false, fmt.Errorf("%w: no field of %s has an nl tag (struct{} is a type without attributes)", attr.ErrTag, side.typ))
 		}
 	}
-	p.noReply, p.header = p.reply.Empty(), align(p.request.HeaderLen())
+	p.noReply, p.header = !p.reply.Unmarshals(), align(p.request.HeaderLen())
 	if image := p.request.Image(); image != nil {
 		p.image = netlink.EndMessage(append(p.what.appendHeader(nil, 0, 0), image...), 0)
 	}
@@ -224,14 +227,17 @@ func (p *compiled[Request, Reply]) send(ctx context.Context, k *call, request *R
 	if err = k.begin(ctx); err != nil {
 		return err
 	}
+	sent := false
+	defer func() {
+		if !sent { // it failed, or a method of the request's own panicked
+			k.end()
+		}
+	}()
 	if err = p.build(k, request); err != nil {
-		err = k.what.failed(k.dump, err)
-	} else {
-		err = k.send()
+		return k.what.failed(k.dump, err)
 	}
-	if err != nil {
-		k.end()
-	}
+	err = k.send()
+	sent = err == nil
 	return err
 }
 
@@ -254,7 +260,7 @@ func (p *compiled[Request, Reply]) build(k *call, request *Request) (err error) 
 
 // appendTo appends the family's header and the attributes.
 func (p *compiled[Request, Reply]) appendTo(b []byte, request *Request) ([]byte, error) {
-	if p.header > 0 {
+	if p.header > 0 && request != nil {
 		b = p.request.AppendHeader(b, request)
 		for len(b)%4 != 0 { // the header begins at a multiple of 4
 			b = append(b, 0)

@@ -568,3 +568,48 @@ func FuzzAnswers(f *testing.F) {
 		}
 	})
 }
+
+// Requests that are nothing but numbers are copied from an image, which no
+// request leaves a trace in.
+func TestRequestsOfNumbersOnly(t *testing.T) {
+	type request struct {
+		N    uint32 `nl:"1"`
+		Nest struct {
+			Port uint16 `nl:"2,be"`
+		} `nl:"2"`
+	}
+	rec := record(echo, nil)
+	rec.family.Commands[0].Dump = gnltest.DumpFunc(1, func(n request) ([]number, error) {
+		return []number{{n.N}, {uint32(n.Nest.Port)}}, nil
+	})
+	_, c := fake(t, rec.family)
+	get := gnl.Command[request, number]{Family: "toy", ID: 1}
+	set := gnl.Command[request, struct{}]{Family: "toy", ID: 2}
+	r := request{N: 7}
+	r.Nest.Port = 0x1234
+	if n, err := get.Do(timeout(t), c, r); err != nil || n.N != 7 {
+		t.Errorf("%v, %v", n, err)
+	}
+	if _, err := set.Do(timeout(t), c, request{N: 1}); err != nil {
+		t.Error(err)
+	}
+	if all, err := gnl.Collect(get.Dump(timeout(t), c, r)); err != nil || len(all) != 2 || all[0].N != 7 || all[1].N != 0x1234 {
+		t.Errorf("%v, %v", all, err)
+	}
+	if _, err := get.Do(timeout(t), c, request{N: 8}); err != nil {
+		t.Error(err)
+	}
+	var b gnl.Batch
+	var n number
+	set.AddTo(&b, &request{N: 2}, nil)
+	set.AddTo(&b, &request{N: 3}, nil)
+	get.AddTo(&b, &request{N: 4}, &n)
+	set.AddTo(&b, &request{N: 5}, nil)
+	if err := b.Do(timeout(t), c); err != nil || b.Len() != 4 || n.N != 4 {
+		t.Errorf("%v, %v", n, err)
+	}
+	want := []string{"get 7 ack", "set 1 ack", "get 8 ack", "set 2", "set 3", "get 4 ack", "set 5 ack"}
+	if !slices.Equal(rec.seen, want) {
+		t.Errorf("the kernel saw\n%q, not\n%q", rec.seen, want)
+	}
+}

@@ -86,8 +86,15 @@ func (c Codec[T]) UnmarshalHeader(b []byte, v *T) error {
 // decoded from, itself or in what is inside of it.
 func (c Codec[T]) Views() bool { return c.p.views }
 
-// Empty reports whether T asks for nothing: it has neither attributes nor a
-// header, nor methods of its own.
-func (c Codec[T]) Empty() bool {
-	return c.p.methods == (methods{}) && len(c.p.fields) == 0 && c.p.header == nil && c.p.unknown < 0 && c.p.given < 0
+// Appends reports whether T has anything to encode: tagged fields, a header, or an
+// AppendBinary of its own.
+func (c Codec[T]) Appends() bool { return c.p.methods.appends || !c.p.empty() }
+
+// Unmarshals reports whether T has anything to decode: tagged fields, a header, or
+// an UnmarshalBinary of its own.
+func (c Codec[T]) Unmarshals() bool { return c.p.methods.unmarshals != nil || !c.p.empty() }
+
+// empty reports whether no field is tagged.
+func (p *plan) empty() bool {
+	return len(p.fields) == 0 && p.header == nil && p.unknown < 0 && p.given < 0
 }

@@ -109,10 +109,12 @@
 // ([encoding.BinaryAppender], [encoding.BinaryUnmarshaler], on the type or on a
 // pointer to it) is its own master: the one appends the payload, the other
 // decodes it, and must copy what it keeps. As the type of a field it needs both.
-// The type given to [Append], [Unmarshal] or a [Codec] may have one of them, which
-// then appends or decodes the whole list; the tags of its fields serve the other
-// direction, and [Name]. Methods that a struct with tags owes to an embedded field
-// alone do not count.
+// The struct given to [Append], [Unmarshal] or a [Codec] may have one of them,
+// which then appends or decodes the whole list; the tags of its fields serve the
+// other direction, and [Name]. Should the method use Append or Unmarshal itself, it
+// gives them a type without the method (type plain T), or it would call itself for
+// ever. A struct with tags that embeds a type with such a method goes by its tags.
+// AppendBinary may be called on a copy.
 //
 // # What may be wrong
 //

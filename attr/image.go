@@ -20,6 +20,7 @@ func (p *plan) planImage() {
 	}
 	var image []byte
 	var values []value
+	depth := 0
 	for _, f := range p.fields {
 		at := len(image)
 		switch {
@@ -29,7 +30,8 @@ func (p *plan) planImage() {
 			image = append(image, make([]byte, align(headerLen+int(f.size)))...)
 			putHeader(image[at:], headerLen+int(f.size), f.typ)
 			values = append(values, value{uint32(at + headerLen), uint32(f.off), f.kind})
-		case f.kind == kindNest && f.sub.image != nil && headerLen+len(f.sub.image) <= maxLen:
+		case f.kind == kindNest && f.sub.image != nil && f.sub.imageDepth < MaxDepth && headerLen+len(f.sub.image) <= maxLen:
+			depth = max(depth, f.sub.imageDepth+1)
 			image = append(append(image, 0, 0, 0, 0), f.sub.image...)
 			putHeader(image[at:], len(image)-at, f.typ|f.flags)
 			for _, v := range f.sub.values {
@@ -39,15 +41,15 @@ func (p *plan) planImage() {
 			return
 		}
 	}
-	p.image, p.values = image, values
+	p.image, p.imageDepth, p.values = image, depth, values
 }
 
 // Image returns what every value of T is encoded to, but for the numbers, which
 // [Codec.Fill] puts into a copy: together they are [Codec.Append] for small
 // requests that are made again and again. It is nil unless T is made of numbers
 // that are always there, and of nests of such. A string, a flag, a pointer, a
-// field with omitzero, a type with a method of its own: none of these has an
-// image.
+// field with omitzero, a type with an AppendBinary of its own: none of these has
+// an image.
 func (c Codec[T]) Image() []byte {
 	if c.p.methods.appends {
 		return nil
@@ -55,11 +57,11 @@ func (c Codec[T]) Image() []byte {
 	return slices.Clone(c.p.image)
 }
 
-// Fill puts the numbers of v into b, which begins with a copy of the image.
+// Fill puts the numbers of v, which is not nil, into b, which begins with a copy
+// of the [Codec.Image]. It is for types that have one.
 func (c Codec[T]) Fill(b []byte, v *T) {
 	base := unsafe.Pointer(v)
-	for i := range c.p.values {
-		n := &c.p.values[i]
+	for _, n := range c.p.values {
 		src, dst := unsafe.Add(base, n.off), b[n.at:]
 		if n.kind == kind32 { // nearly all are
 			binary.NativeEndian.PutUint32(dst, *(*uint32)(src))

@@ -2,6 +2,7 @@ package attr_test
 
 import (
 	"bytes"
+	"errors"
 	"math/rand/v2"
 	"reflect"
 	"testing"
@@ -116,4 +117,35 @@ func TestFillDoesNotAllocate(t *testing.T) {
 	c := codecOf[numbers](t)
 	b := bytes.Clone(c.Image())
 	wantAllocs(t, "Fill", 0, func() { c.Fill(b, &numbers{1, 2, 3, 4}) })
+}
+
+// deepNest has 98 nests in one another.
+type deepNest struct {
+	N tenfold[tenfold[tenfold[tenfold[tenfold[tenfold[tenfold[tenfold[tenfold[sevenfold]]]]]]]]] `nl:"1"`
+}
+
+type deeper[T any] struct {
+	N T `nl:"1"`
+}
+
+type tenfold[T any] struct {
+	N deeper[deeper[deeper[deeper[deeper[deeper[deeper[deeper[deeper[T]]]]]]]]] `nl:"1"`
+}
+
+type sevenfold struct {
+	N deeper[deeper[deeper[deeper[deeper[deeper[number]]]]]] `nl:"1"`
+}
+
+type number struct {
+	A uint32 `nl:"1"`
+}
+
+// A value can be as deep as Append takes it, and no deeper.
+func TestImageDepth(t *testing.T) {
+	checkImage[deeper[deeper[deepNest]]](t)
+	c := codecOf[deeper[deeper[deeper[deepNest]]]](t)
+	_, err := c.Append(nil, new(deeper[deeper[deeper[deepNest]]]))
+	if c.Image() != nil || !errors.Is(err, attr.ErrDepth) {
+		t.Errorf("image of %d bytes, Append: %v", len(c.Image()), err)
+	}
 }

@@ -836,10 +836,10 @@ func TestCodecHeader(t *testing.T) {
 	if none.HeaderLen() != 0 || len(none.AppendHeader(nil, &pair{})) != 0 || none.UnmarshalHeader(nil, &pair{}) != nil {
 		t.Error("a type without a header has one")
 	}
-	if c.Empty() || none.Empty() {
+	if !c.Appends() || !c.Unmarshals() || !none.Appends() || !none.Unmarshals() {
 		t.Error("a type with attributes asks for nothing")
 	}
-	if nothing, err := attr.CodecOf[struct{}](); err != nil || !nothing.Empty() {
+	if nothing, err := attr.CodecOf[struct{}](); err != nil || nothing.Appends() || nothing.Unmarshals() {
 		t.Error("struct{} asks for something:", err)
 	}
 }

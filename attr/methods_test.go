@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gnlgo/gnl/attr"
@@ -80,8 +81,41 @@ func TestMethodsForAWholeList(t *testing.T) {
 		}
 	}
 
-	if codecOf[wholeDecoder](t).Empty() || codecOf[hexText](t).Empty() || !codecOf[struct{}](t).Empty() {
-		t.Error("Empty does not know methods")
+	type untagged struct{ wholeAppender } // by which it has AppendBinary
+	if c := codecOf[untagged](t); !c.Appends() || !c.Unmarshals() {
+		t.Error("the tags of an embedded field are not seen")
+	}
+	if c := codecOf[hexText](t); !c.Appends() || !c.Unmarshals() {
+		t.Error("methods are not seen")
+	}
+	if c := codecOf[onlyAppends](t); !c.Appends() || c.Unmarshals() {
+		t.Error("a type without tags that appends only")
+	}
+}
+
+type onlyAppends struct{}
+
+func (onlyAppends) AppendBinary(b []byte) ([]byte, error) { return b, nil }
+
+// What a method returns may be one error for all: it is left as it is.
+func TestErrorsOfMethodsForAWholeListAreNotChanged(t *testing.T) {
+	var wg sync.WaitGroup
+	c := codecOf[fails](t)
+	for range 4 {
+		wg.Go(func() {
+			_, err := c.Append(nil, &fails{})
+			err2 := c.Unmarshal(nil, &fails{})
+			for _, err := range []error{err, err2} {
+				var e *attr.Error
+				if !errors.As(err, &e) || e == errFails || !strings.HasSuffix(e.Type, "fails") {
+					t.Errorf("%#v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if errFails.Type != "" {
+		t.Errorf("%+v", errFails)
 	}
 }
 
@@ -111,6 +145,21 @@ func TestMethodsOfEmbeddedFields(t *testing.T) {
 	if err := attr.Unmarshal(b, &back); err != nil || len(b) != 8 || back.Value != 5 {
 		t.Errorf("% x, %+v, %v", b, back, err)
 	}
+	type over struct {
+		overridden
+		Value uint32 `nl:"1"`
+	}
+	var o over
+	if err := attr.Unmarshal(b, &o); err != nil || o.Value != 5 {
+		t.Errorf("%+v, %v", o, err)
+	}
+	// As a field it is taken by its methods, from wherever it has them.
+	field := struct {
+		F over `nl:"3"`
+	}{over{Value: 5}}
+	if b, err := attr.Marshal(&field); err != nil || string(b[4:]) != "own\x00" {
+		t.Errorf("%q, %v", b, err)
+	}
 	type pointer struct {
 		*wholeDecoder
 		Value uint32 `nl:"1"`
@@ -120,3 +169,8 @@ func TestMethodsOfEmbeddedFields(t *testing.T) {
 		t.Errorf("%+v, %v", p, err)
 	}
 }
+
+type overridden struct{}
+
+func (overridden) AppendBinary(b []byte) ([]byte, error) { return append(b, "own"...), nil }
+func (*overridden) UnmarshalBinary([]byte) error         { return nil }

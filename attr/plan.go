@@ -127,8 +127,9 @@ type plan struct {
 	shape    []shaped
 	shapeLen int // with the element's header
 
-	image  []byte // what all values are encoded to, but for the numbers; or nil
-	values []value
+	image      []byte // what all values are encoded to, but for the numbers; or nil
+	imageDepth int    // of nests
+	values     []value
 
 	given   int  // offset of the field of type Set, or -1
 	unknown int  // offset of the field for unknown attributes, or -1
@@ -165,8 +166,9 @@ func planFor(t reflect.Type) (*plan, error) {
 		if err != nil {
 			v, _ = plans.LoadOrStore(t, err)
 		} else {
-			p.custom, p.views, p.methods = c.custom, c.views, methodsOf(t)
-			p.custom = p.custom || p.methods.appends
+			p.methods = methodsOf(t)
+			p.custom = c.custom || p.methods.appends
+			p.views = c.views && p.methods.unmarshals == nil
 			v, _ = plans.LoadOrStore(t, p)
 		}
 	}
@@ -383,7 +385,7 @@ func (c *compiler) resolve(f *field, t reflect.Type, o *options) error {
 	}
 	if custom(t) {
 		c.custom = true
-		f.kind, f.methods = kindCustom, methodsOf(t).unmarshals
+		f.kind, f.methods = kindCustom, unmarshalerTable(t)
 		return nil
 	}
 
@@ -430,33 +432,38 @@ func (c *compiler) resolve(f *field, t reflect.Type, o *options) error {
 	return nil
 }
 
-// methodsOf finds what methods of its own t, or a pointer to it, brings. What a
-// tagged struct has only from an embedded field is not meant to stand for all of
-// it.
+// methodsOf finds the methods that t, or a pointer to it, brings for a whole list.
+// A tagged struct has those of an embedded field, too, but is not meant to be only
+// that: it goes by its tags.
 func methodsOf(t reflect.Type) (m methods) {
 	own := func(method reflect.Type) bool {
-		if t.Kind() == reflect.Struct && tagged(t) {
-			for i := range t.NumField() {
-				f := t.Field(i)
-				if f.Anonymous && (f.Type.Implements(method) || reflect.PointerTo(f.Type).Implements(method)) {
-					return false
-				}
+		for i := range t.NumField() {
+			f := t.Field(i)
+			if f.Anonymous && tagged(t) && (f.Type.Implements(method) || reflect.PointerTo(f.Type).Implements(method)) {
+				return false
 			}
 		}
 		return reflect.PointerTo(t).Implements(method)
 	}
 	m.appends = own(reflect.TypeFor[encoding.BinaryAppender]())
 	if own(reflect.TypeFor[encoding.BinaryUnmarshaler]()) {
-		u := reflect.New(t).Interface().(encoding.BinaryUnmarshaler)
-		m.unmarshals = (*interfaceHeader)(unsafe.Pointer(&u)).methods
+		m.unmarshals = unmarshalerTable(t)
 	}
 	return m
 }
 
+// unmarshalerTable is the method table of a pointer to t as an
+// encoding.BinaryUnmarshaler, which it must be.
+func unmarshalerTable(t reflect.Type) unsafe.Pointer {
+	u := reflect.New(t).Interface().(encoding.BinaryUnmarshaler)
+	return (*interfaceHeader)(unsafe.Pointer(&u)).methods
+}
+
 // custom reports whether t brings all methods that a field needs.
 func custom(t reflect.Type) bool {
-	m := methodsOf(t)
-	return m.appends && m.unmarshals != nil
+	p := reflect.PointerTo(t)
+	return p.Implements(reflect.TypeFor[encoding.BinaryAppender]()) &&
+		p.Implements(reflect.TypeFor[encoding.BinaryUnmarshaler]())
 }
 
 // element resolves the element of f, a list.

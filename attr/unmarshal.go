@@ -50,14 +50,14 @@ func (p *plan) unmarshal(b []byte, base unsafe.Pointer) error {
 	return nil
 }
 
-// named puts the plan's type into err.
+// named returns err with the plan's type in it. It changes a copy, as within does.
 func (p *plan) named(err error) error {
-	e, ok := err.(*Error)
-	if !ok {
-		e = &Error{Err: err}
+	e := Error{Err: err}
+	if inner, ok := err.(*Error); ok {
+		e = *inner
 	}
 	e.Type = p.typ.String()
-	return e
+	return &e
 }
 
 // decode decodes the list b into the struct at base.

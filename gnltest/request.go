@@ -433,7 +433,7 @@ func codecOf[T any]() attr.Codec[T] {
 // the gnl.Command under test has. A reply type that asks for nothing, struct{},
 // is only acknowledged.
 func DoFunc[In, Out any](command uint8, f func(In) (Out, error)) func(*Request) error {
-	silent := codecOf[Out]().Empty()
+	silent := !codecOf[Out]().Appends()
 	return func(r *Request) error {
 		in, err := Decode[In](r)
 		if err != nil {

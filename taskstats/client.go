@@ -58,11 +58,15 @@ func (r *reply) UnmarshalBinary(b []byte) error {
 		nest = typeAggrTGID
 	}
 	stats, err := attr.Find(b, nest, typeStats)
-	if err == nil && stats != nil {
-		err = r.stats.decode(stats, 0)
+	if err != nil {
+		return err
 	}
-	r.given = stats != nil
-	return err
+	if r.given = stats != nil; r.given {
+		if err := r.stats.decode(stats, 0); err != nil {
+			return &attr.Error{Path: []uint16{nest, typeStats}, Err: err}
+		}
+	}
+	return nil
 }
 
 // Client asks for statistics. It is safe for concurrent use, as the gnl.Client
