@@ -223,7 +223,7 @@ func (k *Kernel) register(declared Family) (*family, error) {
 		return nil, fmt.Errorf("id %d is taken, or not from %d to %d", f.ID, netlink.MinType, lastID)
 	}
 	for _, name := range f.Groups {
-		f.groups = append(f.groups, gnl.Group{Name: name, ID: k.groups.add(k.file)})
+		f.groups = append(f.groups, gnl.Group{Name: name, ID: k.groups.add(k.file, false)})
 	}
 	g.byID[f.ID] = f
 	at, _ := slices.BinarySearchFunc(g.order, f.ID, func(f *family, id uint16) int { return int(f.ID) - int(id) })

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"sync"
@@ -14,8 +15,9 @@ import (
 )
 
 // groups gives the Kernel's multicast groups their numbers. The carrier has 32
-// groups in a network namespace, for all processes, so that each number is
-// taken where nobody seems to use it, and held by being a member.
+// groups in a network namespace, for all processes. Each number is taken where
+// nobody seems to use it, and held by being a member. When all are in use, Kernels
+// share: whoever subscribes knows its Kernel by its port.
 type groups struct {
 	mine  uint32 // a bit for each group that this Kernel has
 	extra uint32 // groups beyond the carrier's, which nobody can join
@@ -24,26 +26,36 @@ type groups struct {
 
 const carrierGroups = 32
 
-// taken is the groups that the Kernels of this process have.
+// taken is how many Kernels of this process have each group.
 var taken struct {
 	sync.Mutex
-	groups uint32
+	by [1 + carrierGroups]int
 }
 
 func bit(group uint32) uint32 { return 1 << (group - 1) }
 
-// add returns a group that nobody uses.
-func (g *groups) add(socket *os.File) uint32 {
+// add returns a group that nobody uses; if there is none and it need not be the
+// Kernel's alone, one that others use.
+func (g *groups) add(socket *os.File, alone bool) uint32 {
 	taken.Lock()
 	defer taken.Unlock()
-	used := taken.groups | usedElsewhere()
+	used := usedElsewhere()
+	for group, n := range taken.by {
+		if n > 0 {
+			used |= bit(uint32(group))
+		}
+	}
+	avoid := used
+	if used == math.MaxUint32 && !alone {
+		avoid = g.mine
+	}
 	start := uint32(os.Getpid())
 	for i := range uint32(carrierGroups) {
 		group := 1 + (start+i)%carrierGroups
-		if used&bit(group) != 0 {
+		if avoid&bit(group) != 0 {
 			continue
 		}
-		taken.groups |= bit(group)
+		taken.by[group]++
 		g.mine |= bit(group)
 		member(socket, unix.NetlinkAddMembership, group) // without privilege nobody can be one
 		return group
@@ -59,7 +71,7 @@ func (g *groups) remove(socket *os.File, group uint32) {
 	}
 	taken.Lock()
 	defer taken.Unlock()
-	taken.groups &^= bit(group)
+	taken.by[group]--
 	g.mine &^= bit(group)
 	member(socket, unix.NetlinkDropMembership, group)
 }
@@ -67,7 +79,11 @@ func (g *groups) remove(socket *os.File, group uint32) {
 func (g *groups) close() {
 	taken.Lock()
 	defer taken.Unlock()
-	taken.groups &^= g.mine
+	for group := range uint32(carrierGroups) {
+		if g.mine&bit(group+1) != 0 {
+			taken.by[group+1]--
+		}
+	}
 }
 
 // usedElsewhere is the groups of the carrier that sockets of the network
@@ -192,7 +208,7 @@ func (k *Kernel) overflowOf(fd int) (lost bool, err error) {
 	defer k.mu.Unlock()
 	g := &k.groups
 	if g.spare == 0 {
-		g.spare = g.add(k.file)
+		g.spare = g.add(k.file, true)
 	}
 	if g.spare > carrierGroups {
 		return false, errors.New("all groups of NETLINK_USERSOCK are taken")

@@ -109,32 +109,47 @@ func TestEventsReachTheMembersOfTheirGroupOnly(t *testing.T) {
 	}
 }
 
-func TestGroupsOfAllKernelsHaveNumbersOfTheirOwn(t *testing.T) {
+// inPrivate skips a test that takes all groups there are, of which others are
+// in need: TestWithoutPrivilege runs it in a network namespace of its own.
+func inPrivate(t *testing.T) {
+	t.Helper()
+	if os.Getenv("GNLTEST_NOBODY") == "" {
+		t.Skip("TestWithoutPrivilege runs it")
+	}
+}
+
+func TestGroupsOfAKernelHaveNumbersOfTheirOwn(t *testing.T) {
+	inPrivate(t)
+	k := gnltest.NewKernel(t)
+	f := toyWithGroup()
+	for i := range 40 {
+		f.Groups = append(f.Groups, fmt.Sprint(i))
+	}
+	k.Register(f)
+	c := k.Client()
+	families, err := c.Families(timeout(t))
+	must(t, err)
 	seen := map[uint32]bool{}
-	for range 3 {
-		k := gnltest.NewKernel(t)
-		f := toyWithGroup()
-		for i := range 20 {
-			f.Groups = append(f.Groups, fmt.Sprint(i))
-		}
-		k.Register(f)
-		families, err := k.Client().Families(timeout(t))
-		must(t, err)
-		for _, f := range families {
-			for _, g := range f.Groups {
-				if g.ID <= 32 && seen[g.ID] {
-					t.Errorf("group %d is there twice", g.ID)
-				}
-				seen[g.ID] = true
+	for _, f := range families {
+		for _, g := range f.Groups {
+			if seen[g.ID] {
+				t.Errorf("group %d is there twice", g.ID)
 			}
+			seen[g.ID] = true
 		}
-		// Those that the carrier has no number for cannot be joined, but all
-		// else works.
-		k.Notify(gnl.GroupName{Family: "toy", Group: "19"}, 1, nil)
 	}
-	if !seen[33] {
-		t.Error("60 groups fit into 32")
+	for id := range uint32(42) { // with nlctrl's
+		if !seen[1+id] {
+			t.Errorf("no group has number %d", 1+id)
+		}
 	}
+	// Those that the carrier has no number for cannot be joined, but all else
+	// works.
+	last := gnl.GroupName{Family: "toy", Group: "39"}
+	if _, err := c.Subscribe(timeout(t), last); !errors.Is(err, unix.EINVAL) {
+		t.Error(err)
+	}
+	k.Notify(last, 1, nil)
 }
 
 func TestUnicastReachesAPort(t *testing.T) {
@@ -243,7 +258,7 @@ func TestWithoutPrivilege(t *testing.T) {
 	}
 	nobody := &syscall.Credential{Uid: 65534, Gid: 65534}
 	run("TestAsNobody", &syscall.SysProcAttr{Credential: nobody})
-	run("TestOverrun.*|TestEventsReach.*|TestTheController.*|TestAnswersThat.*", &syscall.SysProcAttr{
+	run("TestMoreGroups.*|TestGroupsOfAKernel.*|TestOverrun.*|TestEventsReach.*|TestTheController.*|TestAnswersThat.*", &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: 65534, Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: 65534, Size: 1}},
@@ -251,10 +266,42 @@ func TestWithoutPrivilege(t *testing.T) {
 	})
 }
 
-func TestAsNobody(t *testing.T) {
-	if os.Getenv("GNLTEST_NOBODY") == "" {
-		t.Skip("TestWithoutPrivilege runs it")
+// There may be more Kernels with groups than the carrier has groups: their
+// subscribers get each the events of their own.
+func TestMoreGroupsThanTheCarrierHas(t *testing.T) {
+	inPrivate(t)
+	var kernels []*gnltest.Kernel
+	var subscriptions []*gnl.Subscription
+	for range 40 {
+		k := gnltest.NewKernel(t)
+		k.Register(toyWithGroup())
+		kernels = append(kernels, k)
+		subscriptions = append(subscriptions, subscribe(t, k.Client(), toyGroup))
 	}
+	for i, k := range kernels {
+		k.Notify(toyGroup, uint8(1+i), nil)
+	}
+	for i, s := range subscriptions {
+		if m := receive(t, s, 1)[0]; m.Command != uint8(1+i) {
+			t.Errorf("subscription %d: %+v", i, m)
+		}
+	}
+	// What must be alone has to wait for a free one.
+	if err := kernels[0].Overrun(1); err == nil {
+		t.Error("an overrun of a port that nobody has")
+	}
+	kernels[0].Unregister("toy")
+	again := gnltest.NewKernel(t)
+	again.Register(toyWithGroup())
+	s := subscribe(t, again.Client(), toyGroup)
+	again.Notify(toyGroup, 99, nil)
+	if m := receive(t, s, 1)[0]; m.Command != 99 {
+		t.Errorf("%+v", m)
+	}
+}
+
+func TestAsNobody(t *testing.T) {
+	inPrivate(t)
 	if err := gnltest.GroupsPermitted(); !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), "unshare --map-root-user --net") {
 		t.Error(err)
 	}
