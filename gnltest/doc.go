@@ -99,7 +99,8 @@
 //
 //	unshare --map-root-user --net go test ./...
 //
-// The protocol has 32 groups in a network namespace. Those of Kernels in other
-// processes are avoided; groups beyond that number are reported but cannot be
-// joined.
+// The protocol has 32 groups in a network namespace. Kernels, also those of other
+// processes, keep out of each other's way while there are enough, and share them
+// then: events still reach the subscribers of their own Kernel only. Groups of one
+// Kernel beyond that number are reported but cannot be joined.
 package gnltest
