@@ -70,7 +70,7 @@ const (
 // encoded at once; reply receives the answer when the batch is done, and may be
 // nil only if Reply asks for nothing.
 func (c *Command[Request, Reply]) AddTo(b *Batch, request *Request, reply *Reply) int {
-	if p := c.compiled.Load(); p != nil && p.image != nil && p.noReply && request != nil {
+	if p := c.compiled.Load(); p != nil && p.image != nil && p.noReply && request != nil && len(b.requests) < maxRequests {
 		// Nothing can go wrong: the shortest way, for those who add thousands.
 		start := len(b.requests)
 		b.requests = append(b.requests, p.image...)
@@ -86,6 +86,8 @@ func (c *Command[Request, Reply]) AddTo(b *Batch, request *Request, reply *Reply
 	} else {
 		m.of, m.reply = &p.batched, reply
 		switch {
+		case len(b.requests) >= maxRequests:
+			err = p.what.failed(false, errFull)
 		case p.batched.views != nil:
 			err = p.batched.views
 		case reply == nil && !p.noReply:
@@ -179,6 +181,8 @@ const (
 	answersAtOnce = 16
 	// maxSend keeps a send well below the default send buffer (212,992 bytes).
 	maxSend = 128 << 10
+	// maxRequests keeps the members' offsets within their 32 bits.
+	maxRequests = 1 << 30
 )
 
 // Do carries out the commands that have not been yet, in as few sends as the
@@ -477,6 +481,7 @@ var (
 	errSkipped  = errors.New("what came behind it was answered, and this was not")
 	errPanicked = errors.New("decoding an answer panicked")
 	errNotAdded = errors.New("encoding the request panicked")
+	errFull     = fmt.Errorf("the batch is full: it has requests of %d bytes; carry it out, and Reset it", maxRequests)
 )
 
 // lost gives those members their outcome of which nobody knows it, as answers
