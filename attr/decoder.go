@@ -236,8 +236,8 @@ func (d *Decoder) Nested() Decoder { return Decoder{data: d.Bytes()} }
 
 // Find returns the payload of one attribute: the last number of path is its own,
 // those before it lead through the nests that it is in, all without flags. The
-// payload is a view of b; nil says that there is none. As in [Unmarshal], the last one counts where a
-// number stands more than once in a list.
+// payload is a view of b; nil says that there is none. As in [Unmarshal], the last
+// one counts where a number stands more than once in a list.
 //
 // It is for the one thing wanted of a message. A list that has an impossible
 // length on the way is an error that wraps [ErrMalformed].
