@@ -211,6 +211,7 @@ func (k *Kernel) overflowOf(fd int) (lost bool, err error) {
 		g.spare = g.add(k.file, true)
 	}
 	if g.spare > carrierGroups {
+		g.spare = 0 // another time there may be one
 		return false, errors.New("all groups of NETLINK_USERSOCK are taken")
 	}
 	if err := unix.SetNetlinkOption(fd, unix.NetlinkAddMembership, int(g.spare)); err != nil {

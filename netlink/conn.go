@@ -317,18 +317,15 @@ func (c *Conn) Receive(ctx context.Context) (*Message, error) {
 		if c.trace != nil {
 			c.trace(Received, *m)
 		}
-		switch {
-		case m.Type >= MinType:
-			return m, nil
-		case m.Type == TypeNoop:
-		case m.Type == TypeOverrun:
+		switch m.Type {
+		case TypeNoop:
+			continue
+		case TypeOverrun:
 			return nil, errOverrun
-		case m.Type == TypeDone:
+		case TypeDone:
 			c.dump = false
-			return m, nil
-		default:
-			return m, nil
 		}
+		return m, nil
 	}
 }
 
